@@ -1,0 +1,1 @@
+"""Captions for pictures: textgen's recurrent decoder with eyes."""

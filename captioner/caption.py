@@ -1,0 +1,136 @@
+"""`Captioner`: photos to captions."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from PIL import Image
+
+from captioner.decoding import Caption, DecodingConfig, decode
+from captioner.images import load_image, to_square
+from textgen import bundle
+from textgen.errors import UserError
+from textgen.tokenizer import Tokenizer
+
+KIND = "captioner"
+MODEL_IN_THE_BOX = Path(__file__).parent / "model"
+DEFAULT_DECODING = DecodingConfig()
+
+Source = str | os.PathLike | bytes | BinaryIO | Image.Image
+
+
+def picture_pixels(source: Source, size: int) -> np.ndarray:
+    """The whole picture, upright, as a square of pixels (size, size, 3), uint8: in training as in use."""
+    return np.asarray(to_square(load_image(source, size=(size, size)), size))
+
+
+class Captioner:
+    """A captioning model ready for use; safe to call from several threads."""
+
+    def __init__(self, model, tokenizer: Tokenizer, size: int, header: dict):
+        from textgen.engine import TorchEngine
+
+        self._model = model.eval()
+        self._engine = TorchEngine(model.decoder)
+        self.tokenizer = tokenizer
+        self.size = size
+        """Pixels a side of the square that the model sees."""
+        self.header = header
+        """The model's `model.json`: config, preprocessing and provenance."""
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike | None = None) -> Captioner:
+        """The model in `folder`, or the one in the box. Raises UserError naming what is wrong with it."""
+        return cls(*_read_model(MODEL_IN_THE_BOX if folder is None else Path(folder)))
+
+    def caption(
+        self,
+        pictures: Source | Sequence[Source],
+        *,
+        n: int = 1,
+        beam: int = DEFAULT_DECODING.beam,
+        temperature: float | None = None,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        seed: int | None = None,
+        max_length: int = DEFAULT_DECODING.max_length,
+        attention: bool = False,
+        batch: int = 16,
+    ) -> list[Caption] | list[list[Caption]]:
+        """`n` captions of a picture - path, bytes, binary file or PIL image - or of each of a list of them.
+
+        Beam search of width `beam`, or sampling once a `temperature` is given (0 is greedy). Beams come best
+        first. With `attention` each caption carries where the model looked for each word. A list is worked
+        `batch` pictures at a time; a picture's captions do not depend on the others. Raises UserError for a
+        file that is no picture and for settings out of range.
+        """
+        config = DecodingConfig(n, beam, temperature, top_k, top_p, seed, max_length)
+        one = not isinstance(pictures, list | tuple)
+        sources = [pictures] if one else pictures
+        captions = []
+        for start in range(0, len(sources), batch):
+            pixels = [picture_pixels(source, self.size) for source in sources[start : start + batch]]
+            captions += self.decode(self.encode(np.stack(pixels)), config, attention)
+        return captions[0] if one else captions
+
+    def encode(self, pixels: np.ndarray) -> np.ndarray:
+        """Context (B, L, D), float32, of `pixels` (B, S, S, 3), uint8, as `picture_pixels` gives them."""
+        import torch
+
+        with torch.inference_mode():
+            return self._model.context(torch.from_numpy(pixels)).float().numpy()
+
+    def decode(self, context: np.ndarray, config: DecodingConfig, attention: bool = False) -> list[list[Caption]]:
+        """Captions of each picture of `context` (B, L, D): a picture encoded once can be decoded many ways."""
+        return decode(self._engine, context, self.tokenizer, config, attention)
+
+
+def model_header(model, tokenizer: Tokenizer, size: int, provenance: dict) -> dict:
+    """What `model.json` says of a `CaptionModel`."""
+    return {
+        "kind": KIND,
+        "config": {"encoder": model.encoder.name, "decoder": asdict(model.decoder.config)},
+        "preprocessing": {"size": size, "resize": "whole picture to a square, bilinear"},
+        "provenance": provenance,
+        "vocabulary": tokenizer.to_json(),
+    }
+
+
+def write_model(folder: Path, model, header: dict) -> None:
+    """Writes a `CaptionModel` with its card, atomically."""
+    from captioner.card import model_card
+
+    weights = {name: tensor.detach().float().cpu().numpy() for name, tensor in model.state_dict().items()}
+    bundle.write(folder, header, weights, model_card(header))
+
+
+def _read_model(folder: Path) -> tuple:
+    import torch
+
+    from captioner.encoder import build_encoder
+    from captioner.model import CaptionModel
+    from textgen.decoder import DecoderConfig, RNNDecoder
+
+    stored = bundle.read(folder, KIND)
+    header = stored.header
+    path = folder / bundle.HEADER
+    try:
+        tokenizer = Tokenizer.from_json(header["vocabulary"])
+        config = DecoderConfig(**header["config"]["decoder"])
+        size = int(header["preprocessing"]["size"])
+        encoder = build_encoder(header["config"]["encoder"])
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path}: damaged: {error}") from error
+    if len(tokenizer) != config.vocab_size:
+        raise UserError(f"{path}: the vocabulary has {len(tokenizer)} entries, the model {config.vocab_size}")
+    model = CaptionModel(encoder, RNNDecoder(config))
+    bundle.check_shapes(stored, {name: tuple(value.shape) for name, value in model.state_dict().items()})
+    model.load_state_dict({name: torch.from_numpy(array) for name, array in stored.weights.items()})
+    return model, tokenizer, size, header

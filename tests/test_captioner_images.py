@@ -1,0 +1,454 @@
+"""Promise 1: any bytes given as a picture yield an upright RGB picture or an error of one line."""
+
+import io
+import os
+import struct
+import subprocess
+import sys
+import types
+import zlib
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, features
+
+from captioner.images import ImageError, ImageLimits, find_pictures, is_picture_name, load_image, to_square
+from textgen.errors import UserError
+
+FORMATS = ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM"] + ["AVIF"] * features.check("avif")
+ORIENTATION = 0x0112
+
+# Damaged files make Pillow warn; `captioner.images` silences that, pytest shows it again.
+pytestmark = pytest.mark.filterwarnings("ignore:::PIL")
+
+
+def encoded(image, format="PNG", **options):
+    file = io.BytesIO()
+    image.save(file, format, **options)
+    return file.getvalue()
+
+
+@cache
+def drawn(format="PNG", size=(48, 32)):
+    """A noisy picture, so that half of the file is half of the pixels."""
+    pixels = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    return encoded(Image.fromarray(pixels), format)
+
+
+def png(width, height, depth, colour, rows=None, extra=b""):
+    """A PNG written by hand: what its header says need not be true."""
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0))
+    pixels = b"" if rows is None else chunk(b"IDAT", zlib.compress(b"".join(b"\0" + row for row in rows)))
+    extra = chunk(b"tRNS", extra) if extra else b""
+    return b"\x89PNG\r\n\x1a\n" + header + extra + (pixels or chunk(b"IDAT", b"")) + chunk(b"IEND", b"")
+
+
+def jpeg_header(width, height):
+    frame = struct.pack(">HBHHB", 17, 8, height, width, 3) + bytes([1, 0x22, 0, 2, 0x11, 1, 3, 0x11, 1])
+    scan = struct.pack(">HB", 12, 3) + bytes([1, 0, 2, 0x11, 3, 0x11, 0, 63, 0])
+    return b"\xff\xd8\xff\xc0" + frame + b"\xff\xda" + scan
+
+
+def refusal(source, **options):
+    with pytest.raises(ImageError) as caught:
+        load_image(source, **options)
+    assert str(caught.value).isprintable(), "one line"
+    return str(caught.value)
+
+
+def colours(image):
+    return [image.getpixel((x, 0)) for x in range(image.width)]
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_every_format_becomes_rgb_from_path_bytes_file_and_pil_alike(format, tmp_path):
+    data = drawn(format)
+    path = tmp_path / "named.jpg"  # content decides, not the name
+    path.write_bytes(data)
+    opened = Image.open(io.BytesIO(data))
+    expected = np.asarray(opened.convert("RGB"))
+    with path.open("rb") as file:
+        file.read(7)
+        pictures = [load_image(source) for source in (path, str(path), data, bytearray(data), file, opened)]
+        assert not file.closed
+    for picture in pictures:
+        assert (picture.mode, picture.size) == ("RGB", (48, 32))
+        assert np.array_equal(np.asarray(picture), expected)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("format", [name for name in FORMATS if name not in ("GIF", "BMP", "PPM")])
+def test_a_picture_stands_upright_whatever_its_exif_orientation(format, orientation):
+    # As stored -> upright: rows and columns as EXIF 2.3 names the corners, written without Pillow's table.
+    upright = np.zeros((32, 64), np.uint8)
+    upright[:16, :32] = 255
+    stored = {
+        1: upright,
+        2: upright[:, ::-1],
+        3: upright[::-1, ::-1],
+        4: upright[::-1],
+        5: upright.T,
+        6: np.rot90(upright),
+        7: upright[::-1, ::-1].T,
+        8: np.rot90(upright, -1),
+    }[orientation]
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    data = encoded(Image.fromarray(np.ascontiguousarray(stored)).convert("RGB"), format, exif=exif)
+    for source in (data, Image.open(io.BytesIO(data))):
+        shown = np.asarray(load_image(source).convert("L"))
+        assert shown.shape == upright.shape
+        assert np.array_equal(shown > 127, upright > 127)
+
+
+@pytest.mark.parametrize(
+    "exif", [b"Exif\0\0", b"Exif\0\0MM\0*\0\0\xff\xff", b"Exif\0\0II*\0\x08\0\0\0\xff\xff" + b"x" * 40]
+)
+def test_broken_exif_is_ignored(exif):
+    assert load_image(encoded(Image.new("RGB", (8, 4)), "JPEG", exif=exif)).size == (8, 4)
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_nothing_of_the_file_but_its_pixels_is_handed_on(format):
+    exif = Image.Exif()
+    exif[0x010F] = "maker"
+    exif.get_ifd(0x8825)[1] = "N"
+    data = encoded(Image.new("RGB", (8, 4)), format, exif=exif, dpi=(72, 72), icc_profile=b"profile")
+    for source in (data, Image.open(io.BytesIO(data))):
+        picture = load_image(source)
+        assert picture.info == {}
+        assert not dict(picture.getexif())
+        assert b"maker" not in encoded(picture, format)
+
+
+def test_transparency_is_shown_on_white():
+    clear_red, half_black = (255, 0, 0, 0), (0, 0, 0, 128)
+    rgba = Image.new("RGBA", (2, 1), clear_red)
+    rgba.putpixel((1, 0), half_black)
+    assert colours(load_image(rgba)) == [(255, 255, 255), (127, 127, 127)]
+    assert colours(load_image(encoded(rgba, "WEBP", lossless=True))) == [(255, 255, 255), (127, 127, 127)]
+    for mode in ("LA", "La", "RGBa"):
+        assert colours(load_image(Image.new(mode, (1, 1)))) == [(255, 255, 255)]
+    palette = Image.new("P", (2, 1))
+    palette.putpalette([255, 0, 0, 0, 0, 255])
+    palette.putpixel((1, 0), 1)
+    for data in (encoded(palette, "PNG", transparency=0), encoded(palette, "GIF", transparency=0)):
+        assert colours(load_image(data)) == [(255, 255, 255), (0, 0, 255)]
+    assert colours(load_image(png(2, 1, 8, 2, [bytes([9, 9, 9, 0, 0, 255])], extra=b"\0\x09" * 3))) == [
+        (255, 255, 255),
+        (0, 0, 255),
+    ]
+    assert colours(load_image(png(2, 1, 16, 0, [struct.pack(">2H", 7, 0)], extra=b"\0\x07"))) == [
+        (255, 255, 255),
+        (0, 0, 0),
+    ]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.uint16([[0, 32768, 65535]]),
+        np.array([[0, 32768, 65535]], ">u2"),
+        np.int32([[0, 32768, 65535]]),
+        np.int32([[0, 128, 255]]),
+        np.int32([[-1000, 4, 1000]]),
+        np.float32([[0, 0.502, 1]]),
+        np.float32([[0, 128, 255]]),
+        np.float32([[-3e38, 2e36, 3e38]]),
+    ],
+    ids=lambda values: f"{values.dtype}-{values[0, -1]:g}",
+)
+def test_deep_grey_is_scaled_and_not_clipped(values):
+    grey = Image.fromarray(values)
+    assert colours(load_image(grey)) == [(0,) * 3, (128,) * 3, (255,) * 3]
+    if grey.mode != "I;16B":
+        assert colours(load_image(encoded(grey, "TIFF"))) == [(0,) * 3, (128,) * 3, (255,) * 3]
+
+
+def test_deep_grey_files_and_odd_numbers():
+    assert colours(load_image(png(2, 1, 16, 0, [struct.pack(">2H", 257, 25700)]))) == [(1,) * 3, (100,) * 3]
+    assert colours(load_image(b"P5 2 1 65535\n" + struct.pack(">2H", 257, 25700))) == [(1,) * 3, (100,) * 3]
+    odd = np.float32([[np.nan, np.inf, -np.inf, 1]])
+    assert load_image(Image.fromarray(odd)).mode == "RGB"
+    assert load_image(Image.fromarray(np.full((2, 2), np.nan, np.float32))).mode == "RGB"
+
+
+def test_other_colour_models_look_as_a_viewer_shows_them():
+    red_ink = Image.new("CMYK", (8, 8), (0, 255, 255, 0))
+    assert np.abs(np.subtract(load_image(encoded(red_ink, "JPEG")).getpixel((4, 4)), (255, 0, 0))).max() < 6
+    one_bit = Image.new("1", (2, 1))
+    one_bit.putpixel((1, 0), 1)
+    assert colours(load_image(encoded(one_bit))) == [(0, 0, 0), (255, 255, 255)]
+    for mode in ("L", "P", "PA", "HSV", "YCbCr", "RGBX"):
+        assert load_image(Image.new(mode, (2, 1))).mode == "RGB"
+
+
+@pytest.mark.parametrize("format", [name for name in FORMATS if name in ("GIF", "WEBP", "PNG", "AVIF")])
+def test_an_animation_gives_its_first_frame_and_says_so(format):
+    frames = [Image.new("RGB", (8, 4), colour) for colour in ("red", "blue", "lime")]
+    picture = load_image(encoded(frames[0], format, save_all=True, append_images=frames[1:]))
+    assert picture.info == {"note": "animated: first frame"}
+    assert np.abs(np.subtract(picture.getpixel((0, 0)), (255, 0, 0))).max() < 6
+    assert load_image(encoded(frames[0], format)).info == {}
+
+
+def test_the_frames_of_an_animation_are_never_counted(monkeypatch):
+    def counted(self):
+        raise AssertionError("n_frames reads every frame")
+
+    frames = [Image.new("RGB", (8, 4), colour) for colour in ("red", "blue")]
+    monkeypatch.setattr("PIL.GifImagePlugin.GifImageFile.n_frames", property(counted))
+    monkeypatch.setattr("PIL.TiffImagePlugin.TiffImageFile.n_frames", property(counted))
+    for format in ("GIF", "TIFF"):
+        data = encoded(frames[0], format)
+        assert "note" not in load_image(data).info
+    gif = b"GIF89a\1\0\1\0\x80\0\0\0\0\0\xff\xff\xff" + b",\0\0\0\0\1\0\1\0\0\2\2D\1\0" * 2 + b";"
+    assert load_image(gif).info == {"note": "animated: first frame"}
+
+
+def test_the_callers_pil_picture_stays_as_it_is():
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    mine = Image.open(io.BytesIO(encoded(Image.new("RGB", (8, 4), "red"), "PNG", exif=exif)))
+    info = dict(mine.info)
+    load_image(mine, size=(1, 1)).paste("blue", (0, 0, 4, 8))
+    assert (mine.size, mine.getpixel((0, 0)), mine.getexif()[ORIENTATION]) == ((8, 4), (255, 0, 0), 6)
+    assert info.items() <= mine.info.items()
+    plain = Image.new("RGB", (2, 2))
+    assert load_image(plain) is not plain
+
+
+@pytest.mark.parametrize("wanted", [(1, 1), (100, 100), (100, 20), (224, 224), (399, 1), (4000, 4000)])
+def test_a_jpeg_decoded_at_reduced_size_is_at_least_as_large_as_wanted(wanted):
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    for options in ({}, {"exif": exif}):
+        full = load_image(encoded(Image.new("RGB", (800, 400)), "JPEG", **options))
+        reduced = load_image(encoded(Image.new("RGB", (800, 400)), "JPEG", **options), size=wanted)
+        assert all(
+            got >= min(want, whole) for got, want, whole in zip(reduced.size, wanted, full.size, strict=True)
+        )
+        assert abs(reduced.width / reduced.height - full.width / full.height) < 0.05
+    assert load_image(encoded(Image.new("RGB", (800, 400)), "JPEG"), size=(50, 50)).size == (100, 50)
+
+
+@pytest.mark.parametrize("width, height, size", [(10_000, 8_000, "80.0"), (65_535, 65_535, "4294.8")])
+def test_too_many_pixels_are_refused_from_the_header(width, height, size):
+    # There are no pixels behind these headers: whatever decoded first would call them incomplete.
+    for data in (png(width, height, 8, 2), jpeg_header(width, height)):
+        message = refusal(data)
+        assert message.startswith(f"picture: {size} megapixels is more than the limit of 50 megapixels")
+
+
+def test_the_limits_are_the_callers_to_set():
+    data = drawn("PNG")
+    at_limit = ImageLimits(max_bytes=len(data), max_pixels=48 * 32)
+    assert load_image(data, limits=at_limit).size == (48, 32)
+    assert "limit" in refusal(data, limits=ImageLimits(max_pixels=48 * 32 - 1))
+    assert "limit" in refusal(Image.new("L", (48, 32)), limits=ImageLimits(max_pixels=48 * 32 - 1))
+    for source in (data, io.BytesIO(data)):
+        message = refusal(source, limits=ImageLimits(max_bytes=len(data) - 1))
+        assert message == f"picture: more than the limit of {(len(data) - 1) / 1e6:g} MB"
+
+
+def test_a_file_without_end_is_read_only_up_to_the_limit():
+    class Endless(io.RawIOBase):
+        def read(self, count=-1):
+            assert 0 <= count <= 1001
+            return b"x" * count
+
+    assert "limit of 0.001 MB" in refusal(Endless(), limits=ImageLimits(max_bytes=1000))
+
+
+@pytest.mark.parametrize(
+    "data, told",
+    [
+        (b"", "empty file"),
+        (b"<!DOCTYPE html><title>404</title>", "not a picture: looks like HTML"),
+        (b"\xef\xbb\xbf \n<HTML>", "not a picture: looks like HTML"),
+        (b"%PDF-1.7\n", "not a picture: looks like a PDF"),
+        (b"PK\x03\x04\x14\0", "not a picture: looks like a ZIP archive"),
+        (b"\x80\x04\x95\0", "not a picture: looks like a pickle"),
+        (b"a plain letter", "not a picture: looks like text"),
+        (b"P3 is where they met", "not a picture: looks like text"),
+        ("h\u00e9".encode("utf-16"), "not a picture: looks like text"),
+        (b"<?xml version='1.0'?><a/>", "not a picture: looks like XML"),
+        (b"\0\0\0\x18ftypisom\0\0\0\0mp42", "not a picture: looks like a video"),
+        (bytes(64), "not a picture: of no known format"),
+        (
+            b"<svg xmlns='http://www.w3.org/2000/svg'/>",
+            "SVG pictures are not supported; convert it to PNG or JPEG",
+        ),
+        (
+            b"<?xml version='1.0'?>\n<!-- made by -->\n<svg/>",
+            "SVG pictures are not supported; convert it to PNG or JPEG",
+        ),
+        (b"%!PS-Adobe-3.0 EPSF-3.0", "EPS pictures are not supported; convert it to PNG or JPEG"),
+        (b"\x89PNG\r\n\x1a\n", "picture is damaged or incomplete"),
+    ],
+)
+def test_what_is_no_picture_is_named(data, told, tmp_path):
+    path = tmp_path / "foo.jpg"
+    path.write_bytes(data)
+    assert refusal(data) == f"picture: {told}"
+    assert refusal(path) == f"{path}: {told}"
+    with path.open("rb") as file:
+        assert refusal(file) == f"{path}: {told}"
+
+
+HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(40)
+
+
+def test_heic_names_its_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    assert refusal(HEIC) == 'picture: HEIC needs the extra: pip install "captioner[heif]"'
+    assert refusal(HEIC.replace(b"ftypheic", b"ftypmif1")).endswith('"captioner[heif]"')
+
+
+def test_heic_is_opened_by_its_extra(monkeypatch):
+    def register():
+        monkeypatch.setitem(Image.OPEN, "HEIF", (lambda file, name: Image.new("RGB", (5, 3)), None))
+
+    fake = types.SimpleNamespace(register_heif_opener=register)
+    monkeypatch.setitem(sys.modules, "pillow_heif", fake)
+    assert load_image(HEIC).size == (5, 3)
+
+
+def test_a_path_that_cannot_be_read_is_one_line(tmp_path):
+    assert refusal(tmp_path / "none.jpg") == f"{tmp_path / 'none.jpg'}: no such file"
+    assert refusal(tmp_path) == f"{tmp_path}: a folder, not a picture"
+    assert refusal("a\nb\udcff.jpg") == "a\ufffdb\ufffd.jpg: no such file"
+    assert refusal("") == '"": no such file'
+    assert refusal("a\0b").startswith("a\ufffdb: cannot be read")
+    assert refusal("x" * 5000).startswith("xxx")
+    closed = io.BytesIO(b"x")
+    closed.close()
+    assert refusal(closed).startswith("picture: cannot be read")
+
+
+def test_a_file_without_permission_is_one_line(monkeypatch):
+    def forbidden(*args):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("captioner.images.open", forbidden, raising=False)  # root may read everything
+    assert refusal("secret.png") == "secret.png: no permission to read it"
+
+
+@pytest.mark.parametrize("source", [None, 7, ["a.jpg"], io.StringIO("text")])
+def test_a_source_of_another_type_is_the_programs_mistake(source):
+    with pytest.raises(TypeError):
+        load_image(source)
+
+
+def test_a_library_does_not_print(tmp_path):
+    path = tmp_path / "broken.jpg"
+    path.write_bytes(encoded(Image.new("RGB", (8, 4)), "JPEG", exif=b"Exif\0\0MM\0*\0\0\xff\xff"))
+    code = "import sys; from captioner.images import load_image; load_image(sys.argv[1])"
+    command, root = [sys.executable, "-c", code, path], Path(__file__).parent.parent
+    ran = subprocess.run(command, capture_output=True, cwd=root, check=False)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, b"", b"")
+
+
+def test_a_picture_without_pixels_is_refused():
+    assert refusal(Image.new("RGB", (0, 3))) == "picture: picture has no pixels (0 x 3)"
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("size", [None, (8, 8)], ids=["whole", "reduced"])
+def test_a_picture_cut_in_half_is_incomplete(format, size):
+    data = drawn(format)
+    assert "incomplete" in refusal(data[: len(data) // 2], size=size)
+    if format != "AVIF":
+        assert refusal(data[: len(data) // 2], size=size) == "picture: picture is incomplete"
+
+
+def survives(data):
+    """Any bytes: a picture with nothing attached, or one line."""
+    try:
+        picture = load_image(data, size=(16, 16), limits=ImageLimits(max_pixels=1_000_000))
+    except ImageError as error:
+        assert str(error).isprintable() and str(error).startswith("picture: ")
+    else:
+        assert picture.mode == "RGB" and min(picture.size) > 0 and picture.info.keys() <= {"note"}
+
+
+START = st.sampled_from(
+    [b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"BM", b"II*\0", b"MM\0*", b"P6 ", b"P"]
+)
+
+
+@settings(max_examples=150, deadline=None, database=None)
+@given(START, st.binary(max_size=300))
+def test_any_bytes_give_a_picture_or_one_line(start, rest):
+    survives(start + rest)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@settings(max_examples=60, deadline=None, database=None)
+@given(changes=st.lists(st.tuples(st.floats(0, 1), st.integers(1, 255)), max_size=6), kept=st.floats(0.05, 2))
+def test_a_damaged_file_gives_a_picture_or_one_line(format, changes, kept):
+    data = bytearray(drawn(format, (12, 9)))
+    for place, flip in changes:
+        data[int(place**3 * (len(data) - 1))] ^= flip  # cubed: headers are where damage matters
+    survives(bytes(data[: int(len(data) * kept)]))
+
+
+@pytest.mark.parametrize("width, height", [(1, 1), (1, 4000), (20_000, 10), (3, 2), (640, 480)])
+def test_any_shape_becomes_a_square_of_the_whole_picture(width, height):
+    picture = load_image(
+        encoded(Image.new("RGB", (width, height), "teal"), "JPEG", quality=95), size=(32, 32)
+    )
+    square = to_square(picture, 32)
+    assert (square.size, square.mode) == ((32, 32), "RGB")
+    assert np.abs(np.asarray(square, int) - (0, 128, 128)).max() < 6
+
+
+def test_a_square_holds_all_four_corners_antialiased():
+    halves = Image.new("RGB", (400, 100), "white")
+    halves.paste("black", (0, 0, 200, 100))
+    square = np.asarray(to_square(halves, 10))
+    assert square[:, :4].max() == 0 and square[:, 6:].min() == 255
+    stripes = Image.fromarray(np.tile(np.uint8([0, 255]), (400, 200))).convert("RGB")
+    assert np.abs(np.asarray(to_square(stripes, 50), int) - 127).max() < 20
+
+
+def test_a_picture_is_known_by_the_end_of_its_name(tmp_path):
+    for name in ("a.jpg", "A.JPEG", "b.PnG", tmp_path / "c.heic", "d.e.webp"):
+        assert is_picture_name(name)
+    for name in ("a.txt", "jpg", ".jpg", "a.jpg.part", "b.svg", ""):
+        assert not is_picture_name(name)
+
+
+def test_files_folders_and_globs_are_expanded_in_order_and_once(tmp_path, monkeypatch):
+    for name in ("b.jpg", "a.PNG", ".hidden.jpg", "notes.txt", "x[1].jpg", "x1.jpg"):
+        (tmp_path / name).touch()
+    (tmp_path / "folder.jpg").mkdir()
+    (tmp_path / "folder.jpg" / "deep.gif").touch()
+    monkeypatch.chdir(tmp_path)
+
+    def names(*patterns):
+        return [str(path) for path in find_pictures(patterns)]
+
+    assert names("b.jpg", "missing.jpg", "notes.txt") == ["b.jpg", "missing.jpg", "notes.txt"]
+    assert names(".") == ["a.PNG", "b.jpg", "x1.jpg", "x[1].jpg"]
+    assert names("b.jpg", tmp_path / "b.jpg", ".", "b.jpg")[:3] == ["b.jpg", str(tmp_path / "b.jpg"), "a.PNG"]
+    assert names("*.jpg") == ["b.jpg", "x1.jpg", "x[1].jpg"]
+    assert names("x[1].jpg") == ["x[1].jpg"]
+    assert names("**/*.gif") == [os.path.join("folder.jpg", "deep.gif")]
+    assert names() == []
+
+
+def test_nothing_found_is_an_error_that_names_the_place(tmp_path):
+    (tmp_path / "notes.txt").touch()
+    for pattern in (tmp_path, tmp_path / "*.jpg", ""):
+        with pytest.raises(UserError) as caught:
+            find_pictures([pattern])
+        assert str(pattern) in str(caught.value) and str(caught.value).isprintable()

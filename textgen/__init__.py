@@ -1,0 +1,1 @@
+"""A recurrent decoder that speaks: text in, text out."""

@@ -1,0 +1,102 @@
+"""A model on disk: a folder with `model.json`, `model.safetensors` (float16) and a model card, `README.md`.
+
+Loading checks the format, the kind and every weight, and runs no code.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from textgen.checkpoint import atomic_write
+from textgen.errors import UserError
+
+FORMAT = 1
+HEADER, WEIGHTS, CARD = "model.json", "model.safetensors", "README.md"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """What a model folder holds."""
+
+    folder: Path
+    header: dict
+    """kind, config, vocabulary, preprocessing, provenance."""
+    weights: dict[str, np.ndarray]
+    """Finite, float32."""
+
+
+def write(folder: Path, header: Mapping, weights: Mapping[str, np.ndarray], card: str) -> None:
+    """Writes a model; each file is replaced whole, `model.json` last. Raises UserError naming what failed."""
+    from safetensors.numpy import save
+
+    narrow = {}
+    for name, array in weights.items():
+        with np.errstate(over="ignore"):
+            narrow[name] = np.ascontiguousarray(array, dtype=np.float16)
+        if not np.isfinite(narrow[name]).all():
+            raise UserError(f"{name}: not finite in float16; the model is not written")
+    data = save(narrow)
+    text = json.dumps({"format": FORMAT, **header}, indent=1, ensure_ascii=False) + "\n"
+    atomic_write(folder / WEIGHTS, lambda file: file.write(data))
+    atomic_write(folder / CARD, lambda file: file.write(card.encode()))
+    atomic_write(folder / HEADER, lambda file: file.write(text.encode()))
+
+
+def read_header(folder: Path, kind: str) -> dict:
+    """`model.json` of a model of `kind`. Raises UserError naming the file and the first wrong thing."""
+    path = folder / HEADER
+    try:
+        header = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        what = "no such folder" if not folder.exists() else f"not a model folder: it has no {HEADER}"
+        raise UserError(f"{folder}: {what}") from error
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise UserError(f"{path}: not JSON, or damaged: {error}") from error
+    if not isinstance(header, dict) or not isinstance(header.get("format"), int):
+        raise UserError(f"{path}: not a model of this program: it has no format number")
+    if header["format"] > FORMAT:
+        raise UserError(f"{path}: format {header['format']} is newer than this program knows ({FORMAT}); update it")
+    if header.get("kind") != kind:
+        raise UserError(f"{path}: a model of kind {header.get('kind')!r}, not {kind!r}")
+    for name in ("config", "vocabulary", "provenance"):
+        if not isinstance(header.get(name), dict):
+            raise UserError(f"{path}: {name} is missing")
+    return header
+
+
+def read(folder: Path, kind: str) -> Bundle:
+    """The model of `kind` in `folder`, checked. Raises UserError naming the file and the first wrong thing."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    header = read_header(folder, kind)
+    path = folder / WEIGHTS
+    try:
+        weights = load(path.read_bytes())
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise UserError(f"{path}: not a safetensors file, or truncated") from error
+    for name, array in weights.items():
+        if not np.isfinite(array).all():
+            raise UserError(f"{path}: {name} holds NaN or infinite numbers")
+    return Bundle(folder, header, {name: array.astype(np.float32) for name, array in weights.items()})
+
+
+def check_shapes(bundle: Bundle, expected: Mapping[str, tuple[int, ...]]) -> None:
+    """Raises UserError at the first weight that is missing, unknown or of another shape than `expected`."""
+    path = bundle.folder / WEIGHTS
+    for name, shape in expected.items():
+        if name not in bundle.weights:
+            raise UserError(f"{path}: {name} is missing")
+        if bundle.weights[name].shape != tuple(shape):
+            raise UserError(f"{path}: {name} is {bundle.weights[name].shape}, {HEADER} says {tuple(shape)}")
+    if extra := sorted(set(bundle.weights) - set(expected)):
+        raise UserError(f"{path}: {extra[0]} does not belong to this model")

@@ -1,0 +1,56 @@
+"""Files that survive a crash: written beside, flushed, then renamed over the old one."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+from textgen.errors import UserError
+
+
+def atomic_write(path: Path, write: Callable[[BinaryIO], None]) -> None:
+    """Replaces `path` by what `write` puts into a binary file, or leaves it as it was.
+
+    After `kill -9` or a full disk the old file is whole. Raises UserError naming the file and the reason.
+    """
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+            temporary = Path(file.name)
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        # Temporary files are private; a model is to be read by whom the umask allows.
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)
+        os.replace(temporary, path)
+        temporary = None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written: {error.strerror or error}") from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def save_state(path: Path, state: dict) -> None:
+    """Training state (tensors, numbers, strings, lists, dicts) to `path`, atomically."""
+    import torch
+
+    atomic_write(path, lambda file: torch.save(state, file))
+
+
+def load_state(path: Path) -> dict:
+    """What `save_state` wrote; runs no code. Raises UserError when the file is damaged."""
+    import torch
+
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such checkpoint; train without --resume to start anew") from error
+    except Exception as error:  # torch raises RuntimeError, EOFError, UnpicklingError, ... for a damaged file
+        raise UserError(f"{path}: not a checkpoint of this program, or damaged; delete it to start anew") from error

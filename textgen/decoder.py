@@ -1,0 +1,245 @@
+"""The shared recurrent decoder.
+
+Embedding -> recurrent layer 1 -> attention over a context, if there is one -> the other layers on
+[layer 1, attended] -> output, tied with the embedding. The attended vector is not fed back into
+layer 1, so training runs every layer as one whole-sequence call and generation runs the very same
+parameters one step at a time.
+
+Letters of the shapes: N rows, B contexts (pictures), T steps, V vocabulary, E embedding, H hidden,
+L context cells, D context features, G gates (4H for LSTM, 3H for GRU, H for a simple RNN).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from textgen.errors import UserError
+
+
+@dataclass(frozen=True)
+class DecoderConfig:
+    """Sizes of a decoder; stored in the model's file."""
+
+    vocab_size: int
+    """Number of tokens, the special ones included."""
+    cell: str = "lstm"
+    """lstm, gru or rnn."""
+    num_layers: int = 2
+    """Recurrent layers, 1 to 4."""
+    embedding_size: int = 384
+    """Features of a token."""
+    hidden_size: int = 512
+    """Features of a recurrent state."""
+    context_size: int = 0
+    """Features D of a context cell; 0 for plain text, without attention."""
+    attention_heads: int = 8
+    """Heads that look at the context; divides hidden_size."""
+    dropout: float = 0.4
+    """Share of activations dropped between layers in training."""
+    tie_embeddings: bool = True
+    """Use the embedding as output matrix too (Press and Wolf 2017)."""
+
+    def __post_init__(self) -> None:
+        if self.cell not in CELLS:
+            raise UserError(f"cell: unknown {self.cell!r}; known: {', '.join(CELLS)}")
+        if not 1 <= self.num_layers <= 4:
+            raise UserError(f"num_layers: {self.num_layers} is outside 1 to 4")
+        if self.context_size and self.hidden_size % self.attention_heads:
+            raise UserError(f"attention_heads: {self.attention_heads} does not divide hidden_size {self.hidden_size}")
+        for name in ("vocab_size", "embedding_size", "hidden_size", "attention_heads"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name}: {getattr(self, name)} must be 1 or more")
+        if not 0 <= self.dropout < 1:
+            raise UserError(f"dropout: {self.dropout} is outside 0 to 1")
+
+
+def _lstm_step(gates_x: Tensor, gates_h: Tensor, states: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    i, f, g, o = (gates_x + gates_h).chunk(4, dim=-1)
+    cell = torch.sigmoid(f) * states[1] + torch.sigmoid(i) * torch.tanh(g)
+    return torch.sigmoid(o) * torch.tanh(cell), cell
+
+
+def _gru_step(gates_x: Tensor, gates_h: Tensor, states: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    reset_x, update_x, new_x = gates_x.chunk(3, dim=-1)
+    reset_h, update_h, new_h = gates_h.chunk(3, dim=-1)
+    update = torch.sigmoid(update_x + update_h)
+    new = torch.tanh(new_x + torch.sigmoid(reset_x + reset_h) * new_h)
+    return (torch.lerp(new, states[0], update),)
+
+
+def _rnn_step(gates_x: Tensor, gates_h: Tensor, states: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return (torch.tanh(gates_x + gates_h),)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A recurrent cell: its whole-sequence layer, its single step, how many states it carries."""
+
+    layer: type[nn.RNNBase]
+    step: object
+    num_states: int
+
+
+CELLS = {
+    "lstm": Cell(nn.LSTM, _lstm_step, 2),
+    "gru": Cell(nn.GRU, _gru_step, 1),
+    "rnn": Cell(nn.RNN, _rnn_step, 1),
+}
+
+
+@dataclass(frozen=True)
+class DecoderState:
+    """What a decoder remembers of N rows; immutable, so that beams may share it.
+
+    Rows of one context stand together, as many for each: row n looks at context n // (N / B).
+    """
+
+    layers: tuple[tuple[Tensor, ...], ...]  # per layer, per state: (N, H)
+    keys: Tensor | None = None  # (B, heads, L, H / heads)
+    values: Tensor | None = None  # (B, heads, L, H / heads)
+    attention: Tensor | None = None  # (N, T, L): where the last call looked, mean over heads
+
+    @property
+    def rows(self) -> int:
+        return self.layers[0][0].shape[0]
+
+
+class RNNDecoder(nn.Module):
+    """Token ids and a state to logits and the next state. It computes; it decides nothing."""
+
+    def __init__(self, config: DecoderConfig):
+        super().__init__()
+        self.config = config
+        cell, hidden = CELLS[config.cell], config.hidden_size
+        self.embedding = nn.Embedding(config.vocab_size, config.embedding_size)
+        inputs = [config.embedding_size] + [hidden] * (config.num_layers - 1)
+        if config.context_size:
+            self.query = nn.Linear(hidden, hidden)
+            self.key = nn.Linear(config.context_size, hidden)
+            self.value = nn.Linear(config.context_size, hidden)
+            self.initial = nn.Linear(config.context_size, config.num_layers * cell.num_states * hidden)
+            inputs[1:2] = [2 * hidden] * (config.num_layers > 1)
+        self.layers = nn.ModuleList(cell.layer(size, hidden, batch_first=True) for size in inputs)
+        features = 2 * hidden if config.context_size else hidden
+        width = config.embedding_size if config.tie_embeddings else config.vocab_size
+        self.project = nn.Identity() if features == width else nn.Linear(features, width)
+        self.output_bias = nn.Parameter(torch.zeros(config.vocab_size))
+        self.dropout = nn.Dropout(config.dropout)
+        self._initialise()
+
+    def _initialise(self) -> None:
+        nn.init.normal_(self.embedding.weight, std=self.config.embedding_size**-0.5)
+        if self.config.cell == "lstm":
+            for layer in self.layers:
+                # Start by remembering (Jozefowicz et al. 2015): gates are ordered i, f, g, o.
+                layer.bias_ih_l0.data[self.config.hidden_size : 2 * self.config.hidden_size] = 1.0
+
+    def start(self, context: Tensor | None, rows: int) -> DecoderState:
+        """The state before the first token.
+
+        `context` is (B, L, D), shared out evenly over `rows`, or None for plain text. Its mean starts
+        the recurrent states (Xu et al. 2015).
+        """
+        config, states = self.config, CELLS[self.config.cell].num_states
+        if context is None:
+            zeros = self.output_bias.new_zeros(rows, config.hidden_size)
+            return DecoderState(((zeros,) * states,) * config.num_layers)
+        batch, cells, _ = context.shape
+        if rows % batch:
+            raise ValueError(f"{rows} rows cannot be shared evenly by {batch} contexts")
+        initial = torch.tanh(self.initial(context.mean(dim=1)))  # (B, layers * states * H)
+        initial = initial.repeat_interleave(rows // batch, dim=0).chunk(config.num_layers * states, dim=-1)
+        layers = tuple(initial[i : i + states] for i in range(0, len(initial), states))
+        heads = config.attention_heads
+        keys, values = (
+            linear(context).view(batch, cells, heads, -1).transpose(1, 2) for linear in (self.key, self.value)
+        )
+        return DecoderState(layers, keys, values)
+
+    def forward(self, ids: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
+        """Logits (N, T, V) after each of `ids` (N, T), and the state after the last."""
+        features, state = self.hidden(ids, state)
+        return self.logits(features), state
+
+    def hidden(self, ids: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
+        """As `forward`, but the features (N, T, ...) that `logits` takes: training leaves padding out."""
+        x = self.dropout(self.embedding(ids))
+        attended = attention = None
+        layers = []
+        for index, (layer, states) in enumerate(zip(self.layers, state.layers, strict=True)):
+            # nn.RNNBase wants (1, N, H), of the dtype of its input under autocast.
+            carried = tuple(s.unsqueeze(0).contiguous() for s in states)
+            out, carried = layer(x, carried if len(carried) > 1 else carried[0])
+            carried = carried if isinstance(carried, tuple) else (carried,)
+            layers.append(tuple(s.squeeze(0) for s in carried))
+            x = self.dropout(out)
+            if index == 0 and state.keys is not None:
+                attended, attention = self._attend(out, state)
+                attended = self.dropout(attended)
+                if len(self.layers) > 1:
+                    x = torch.cat([x, attended], dim=-1)
+        if attended is not None:
+            x = torch.cat([x, attended], dim=-1)
+        return x, replace(state, layers=tuple(layers), attention=attention)
+
+    def logits(self, features: Tensor) -> Tensor:
+        """Logits (..., V) of the features that `hidden` gives."""
+        projected = self.project(features)
+        if not self.config.tie_embeddings:
+            return projected + self.output_bias
+        return F.linear(projected, self.embedding.weight, self.output_bias)
+
+    def gate_table(self) -> Tensor:
+        """Layer 1's share of every token, `W_ih @ embedding + b`: (V, G). Exact, and a look-up a step."""
+        layer = self.layers[0]
+        return F.linear(self.embedding.weight, layer.weight_ih_l0, layer.bias_ih_l0)
+
+    def step(self, ids: Tensor, state: DecoderState, gate_table: Tensor) -> tuple[Tensor, DecoderState]:
+        """Logits (N, V) after one more token a row, `ids` (N,); equal to `forward` on a column.
+
+        Plain products: `nn.LSTM` called for a single step is ten times slower on a CPU.
+        """
+        cell = CELLS[self.config.cell]
+        x = gates_x = attended = attention = None
+        layers = []
+        for index, (layer, states) in enumerate(zip(self.layers, state.layers, strict=True)):
+            gates_x = gate_table[ids] if index == 0 else F.linear(x, layer.weight_ih_l0, layer.bias_ih_l0)
+            gates_h = F.linear(states[0], layer.weight_hh_l0, layer.bias_hh_l0)
+            layers.append(cell.step(gates_x, gates_h, states))
+            x = layers[-1][0]
+            if index == 0 and state.keys is not None:
+                attended, attention = self._attend(x.unsqueeze(1), state)
+                attended = attended.squeeze(1)
+                if len(self.layers) > 1:
+                    x = torch.cat([x, attended], dim=-1)
+        if attended is not None:
+            x = torch.cat([x, attended], dim=-1)
+        return self.logits(x), replace(state, layers=tuple(layers), attention=attention)
+
+    def select(self, state: DecoderState, index: Tensor) -> DecoderState:
+        """The state of rows `index` (M,): repeated, reordered or dropped."""
+        layers = tuple(tuple(s[index] for s in states) for states in state.layers)
+        attention = None if state.attention is None else state.attention[index]
+        keys, values = state.keys, state.values
+        if keys is not None:
+            owner = index // (state.rows // keys.shape[0])
+            runs, counts = torch.unique_consecutive(owner, return_counts=True)
+            # Contexts are copied only when rows no longer share them evenly; beams never do that.
+            wanted = runs if bool((counts == counts[0]).all()) else owner
+            if not torch.equal(wanted, torch.arange(keys.shape[0], device=wanted.device)):
+                keys, values = keys[wanted], values[wanted]
+        return DecoderState(layers, keys, values, attention)
+
+    def _attend(self, hidden: Tensor, state: DecoderState) -> tuple[Tensor, Tensor]:
+        """Multi-head attention of `hidden` (N, T, H) over the context: (N, T, H) and (N, T, L)."""
+        rows, steps, _ = hidden.shape
+        batch, heads, _, width = state.keys.shape
+        # Rows of one context are one long query: the context is never repeated.
+        query = self.query(hidden).view(batch, rows // batch * steps, heads, width).transpose(1, 2)
+        weights = torch.softmax(query @ state.keys.transpose(2, 3) * width**-0.5, dim=-1)  # (B, heads, ., L)
+        attended = (weights.to(state.values.dtype) @ state.values).transpose(1, 2)
+        return attended.reshape(rows, steps, -1), weights.mean(dim=1).view(rows, steps, -1)

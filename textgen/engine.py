@@ -1,0 +1,68 @@
+"""How a model is stepped: a protocol that generation relies on, and the engines that keep it."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+
+State = Any
+
+
+class StepModel(Protocol):
+    """Numpy in, numpy out; N rows are decoded side by side. States are opaque and immutable."""
+
+    vocab_size: int
+
+    def start(self, context: np.ndarray | None, rows: int) -> State:
+        """State before the first token; `context` (B, L, D) is shared evenly by `rows`, or None."""
+
+    def prefill(self, ids: np.ndarray, state: State) -> tuple[np.ndarray, State]:
+        """A whole prompt `ids` (N, T) in one call: logits (N, V) after its last token."""
+
+    def step(self, ids: np.ndarray, state: State) -> tuple[np.ndarray, State]:
+        """One more token a row, `ids` (N,): logits (N, V)."""
+
+    def select(self, state: State, index: np.ndarray) -> State:
+        """Rows by `index` (M,): one-to-many, beam reordering, dropping finished rows."""
+
+    def attention(self, state: State) -> np.ndarray | None:
+        """Where the last call looked, (N, T, L), mean over heads; None without a context."""
+
+
+class TorchEngine:
+    """`StepModel` on an `RNNDecoder`; float32, whatever precision the weights were stored in."""
+
+    def __init__(self, decoder):
+        import torch
+
+        self._torch = torch
+        self._decoder = decoder.eval()
+        self._device = decoder.output_bias.device
+        self.vocab_size = decoder.config.vocab_size
+        with torch.inference_mode():
+            self._table = decoder.gate_table()
+
+    def _tensor(self, array: np.ndarray):
+        return self._torch.from_numpy(np.ascontiguousarray(array)).to(self._device)
+
+    def start(self, context: np.ndarray | None, rows: int) -> State:
+        with self._torch.inference_mode():
+            return self._decoder.start(None if context is None else self._tensor(context), rows)
+
+    def prefill(self, ids: np.ndarray, state: State) -> tuple[np.ndarray, State]:
+        with self._torch.inference_mode():
+            features, state = self._decoder.hidden(self._tensor(ids), state)
+            return self._decoder.logits(features[:, -1]).float().cpu().numpy(), state
+
+    def step(self, ids: np.ndarray, state: State) -> tuple[np.ndarray, State]:
+        with self._torch.inference_mode():
+            logits, state = self._decoder.step(self._tensor(ids), state, self._table)
+            return logits.float().cpu().numpy(), state
+
+    def select(self, state: State, index: np.ndarray) -> State:
+        with self._torch.inference_mode():
+            return self._decoder.select(state, self._tensor(index))
+
+    def attention(self, state: State) -> np.ndarray | None:
+        return None if state.attention is None else state.attention.float().cpu().numpy()

@@ -1,0 +1,168 @@
+"""Generation, written once for text and captions: a stream of columns of ids, and beam search.
+
+Both know a model only as a `StepModel`. Letters: N rows, B contexts (pictures or prompts), W beams, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from textgen.engine import StepModel
+from textgen.errors import UserError
+from textgen.sampling import GREEDY, Constraints, SamplingConfig, constrain, log_softmax, sample, uniform_rows
+from textgen.tokenizer import PAD
+
+
+@dataclass(frozen=True)
+class Generated:
+    """One generated text: its ids without the end token, and how it came to stop."""
+
+    ids: tuple[int, ...]
+    log_prob: float
+    """Sum of the model's own log-probabilities, the end token's included when it was reached."""
+    finished: bool
+    """False: cut at the length limit."""
+
+
+class Column(NamedTuple):
+    """One step of a stream."""
+
+    ids: np.ndarray  # (N,); PAD in rows that have ended
+    log_probs: np.ndarray  # (N,); 0 in rows that have ended
+
+
+def stream(
+    model: StepModel,
+    prompts: np.ndarray,
+    *,
+    context: np.ndarray | None = None,
+    sampling: SamplingConfig = GREEDY,
+    constraints: Constraints = Constraints(),
+    end: int | None,
+    max_length: int,
+    seed: int | None = None,
+    keys: Sequence[int] | None = None,
+) -> Iterator[Column]:
+    """Reads `prompts` (N, T >= 1) on, a column of N ids at a time.
+
+    `context` (B, L, D) is shared evenly by the rows. Row n draws from `(seed, keys[n])` (n itself unless told),
+    so the same key gives the same text in any batch. Stops when every row has produced `end`, or after
+    `max_length` columns.
+    """
+    rows = len(prompts)
+    active = np.arange(rows)
+    draws = uniform_rows(seed, range(rows) if keys is None else keys)
+    history = np.zeros((rows, 0), dtype=np.int64)
+    logits, state = model.prefill(prompts, model.start(context, rows))
+    for steps_left in range(max_length, 0, -1):
+        allowed = constrain(logits, history, constraints, end, steps_left)
+        chosen = sample(allowed, next(draws)[active], sampling)
+        column = Column(np.full(rows, PAD), np.zeros(rows))
+        column.ids[active] = chosen
+        column.log_probs[active] = log_softmax(logits)[np.arange(len(chosen)), chosen]
+        yield column
+        going = chosen != end if end is not None else np.ones(len(chosen), dtype=bool)
+        if steps_left == 1 or not going.any():
+            return
+        history = np.concatenate([history, chosen[:, None]], axis=1)
+        if not going.all():
+            active, history, chosen = active[going], history[going], chosen[going]
+            state = model.select(state, np.nonzero(going)[0])
+        logits, state = model.step(chosen, state)
+
+
+def generate(model: StepModel, prompts: np.ndarray, **options) -> list[Generated]:
+    """The whole of `stream`, a sequence a row; takes the same options."""
+    columns = list(stream(model, prompts, **options))
+    ids = np.stack([column.ids for column in columns], axis=1)
+    log_probs = np.stack([column.log_probs for column in columns], axis=1).sum(axis=1)
+    return [_sequence(row, log_prob, options["end"]) for row, log_prob in zip(ids.tolist(), log_probs, strict=True)]
+
+
+def _sequence(ids: list[int], log_prob: float, end: int | None) -> Generated:
+    finished = end in ids
+    return Generated(tuple(ids[: ids.index(end)] if finished else ids), float(log_prob), finished)
+
+
+def beam_search(
+    model: StepModel,
+    prompts: np.ndarray,
+    *,
+    context: np.ndarray | None = None,
+    beam_size: int,
+    n_best: int = 1,
+    constraints: Constraints = Constraints(),
+    end: int,
+    max_length: int,
+    length_penalty: float = 1.0,
+) -> list[list[Generated]]:
+    """The `n_best` sequences of each of `prompts` (B, T >= 1), best first.
+
+    A sequence's score is its log-probability over its length, the end token counted, to the power
+    `length_penalty` (Wu et al. 2016; 0 compares sums). An end among the W best continuations finishes a
+    beam; a prompt is done when W have finished, so one beam is greedy decoding. Where fewer than `n_best`
+    finish within `max_length`, the best unfinished ones follow, marked as such.
+    """
+    if beam_size < 1:
+        raise UserError(f"beam: {beam_size} must be 1 or more")
+    batch, width = len(prompts), max(beam_size, n_best)
+    logits, state = model.prefill(prompts, model.start(context, batch))
+    # Before the first token a prompt has one beam; the others start at -inf and are filled by its continuations.
+    state = model.select(state, np.repeat(np.arange(batch), width))
+    logits = np.repeat(logits, width, axis=0)
+    scores = np.full((batch, width), -np.inf)
+    scores[:, 0] = 0
+    active = np.arange(batch)
+    history = np.zeros((batch * width, 0), dtype=np.int64)
+    ended: list[list[tuple[float, Generated]]] = [[] for _ in range(batch)]
+
+    for steps_left in range(max_length, 0, -1):
+        allowed = constrain(logits, history, constraints, end, steps_left)
+        log_probs = np.where(np.isfinite(allowed), log_softmax(logits), -np.inf)
+        beams, tokens, totals = _best_continuations(scores, log_probs, 2 * width)
+        length = history.shape[1] + 1
+        is_end = tokens == end
+        for b, place in zip(*np.nonzero(is_end[:, :width] & np.isfinite(totals[:, :width])), strict=True):
+            ids = tuple(history[b * width + beams[b, place]].tolist())
+            done = Generated(ids, float(totals[b, place]), True)
+            ended[active[b]].append((done.log_prob / length**length_penalty, done))
+        # The W best that go on; a stable sort keeps the order of scores.
+        going = np.argsort(is_end, axis=1, kind="stable")[:, :width]
+        beams, tokens, scores = (np.take_along_axis(a, going, axis=1) for a in (beams, tokens, totals))
+        # Beams pushed out by an empty candidate list stay at -inf.
+        scores = np.where(tokens == end, -np.inf, scores)
+        rows = (np.arange(len(active))[:, None] * width + beams).ravel()
+        history = np.concatenate([history[rows], tokens.reshape(-1, 1)], axis=1)
+        open_ = np.array([len(ended[b]) < width for b in active]) & np.isfinite(scores).any(axis=1)
+        if steps_left == 1 or not open_.any():
+            break
+        if not open_.all():
+            keep = np.repeat(open_, width)
+            active, scores, rows, history = active[open_], scores[open_], rows[keep], history[keep]
+        logits, state = model.step(history[:, -1], model.select(state, rows))
+
+    for b, row_scores, row_ids in zip(active, scores, history.reshape(len(active), width, -1), strict=True):
+        ended[b].sort(key=lambda item: -item[0])
+        for place in np.argsort(-row_scores, kind="stable")[: max(0, n_best - len(ended[b]))]:
+            if np.isfinite(row_scores[place]):
+                cut = Generated(tuple(row_ids[place].tolist()), float(row_scores[place]), False)
+                ended[b].append((-np.inf, cut))
+    return [[done for _, done in sorted(found, key=lambda item: -item[0])[:n_best]] for found in ended]
+
+
+def _best_continuations(
+    scores: np.ndarray, log_probs: np.ndarray, count: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of `scores` (B, W) + `log_probs` (B * W, V), the `count` best a context: beam, token and total, each (B, count)."""
+    batch, width = scores.shape
+    kept = min(count, log_probs.shape[1])
+    tokens = np.argpartition(-log_probs, kept - 1, axis=1)[:, :kept]
+    tokens = np.sort(tokens, axis=1)  # ties go to the lower id, as in argmax
+    totals = scores.reshape(-1, 1) + np.take_along_axis(log_probs, tokens, axis=1)
+    totals, tokens = totals.reshape(batch, -1), tokens.reshape(batch, -1)
+    order = np.argsort(-totals, axis=1, kind="stable")[:, :count]
+    return order // kept, np.take_along_axis(tokens, order, axis=1), np.take_along_axis(totals, order, axis=1)
