@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
@@ -12,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from captioner.decoding import Caption, DecodingConfig, decode
-from captioner.images import load_image, to_square
+from captioner.images import ImageError, load_image, to_square
 from textgen import bundle
 from textgen.errors import UserError
 from textgen.tokenizer import Tokenizer
@@ -32,7 +35,7 @@ def picture_pixels(source: Source, size: int) -> np.ndarray:
 class Captioner:
     """A captioning model ready for use; safe to call from several threads."""
 
-    def __init__(self, model, tokenizer: Tokenizer, size: int, header: dict):
+    def __init__(self, model, tokenizer: Tokenizer, size: int, header: dict, hash: str):
         from textgen.engine import TorchEngine
 
         self._model = model.eval()
@@ -42,11 +45,13 @@ class Captioner:
         """Pixels a side of the square that the model sees."""
         self.header = header
         """The model's `model.json`: config, preprocessing and provenance."""
+        self.hash = hash
+        """sha256 of the weights' file."""
 
     @classmethod
     def load(cls, folder: str | os.PathLike | None = None) -> Captioner:
         """The model in `folder`, or the one in the box. Raises UserError naming what is wrong with it."""
-        return cls(*_read_model(MODEL_IN_THE_BOX if folder is None else Path(folder)))
+        return cls(*read_model(MODEL_IN_THE_BOX if folder is None else Path(folder)))
 
     def caption(
         self,
@@ -60,7 +65,7 @@ class Captioner:
         seed: int | None = None,
         max_length: int = DEFAULT_DECODING.max_length,
         attention: bool = False,
-        batch: int = 16,
+        batch: int = 8,
     ) -> list[Caption] | list[list[Caption]]:
         """`n` captions of a picture - path, bytes, binary file or PIL image - or of each of a list of them.
 
@@ -71,12 +76,43 @@ class Captioner:
         """
         config = DecodingConfig(n, beam, temperature, top_k, top_p, seed, max_length)
         one = not isinstance(pictures, list | tuple)
-        sources = [pictures] if one else pictures
         captions = []
-        for start in range(0, len(sources), batch):
-            pixels = [picture_pixels(source, self.size) for source in sources[start : start + batch]]
-            captions += self.decode(self.encode(np.stack(pixels)), config, attention)
+        for found in self.caption_each([pictures] if one else pictures, config, attention, batch):
+            if isinstance(found, ImageError):
+                raise found
+            captions.append(found)
         return captions[0] if one else captions
+
+    def caption_each(
+        self,
+        pictures: Iterable[Source],
+        config: DecodingConfig = DEFAULT_DECODING,
+        attention: bool = False,
+        batch: int = 8,
+    ) -> Iterator[list[Caption] | ImageError]:
+        """The captions of each picture, or why it has none, in order and as they come.
+
+        Photos are decoded a batch ahead of the model, so memory does not grow with their number.
+        """
+        batches = iter(partial(islice, iter(pictures), batch), None)
+        with ThreadPoolExecutor(2) as threads:
+
+            def read(sources: Iterable[Source]) -> list[Future]:
+                return [threads.submit(self._pixels, source) for source in sources]
+
+            ahead = read(next(batches))
+            while ahead:
+                current, ahead = [future.result() for future in ahead], read(next(batches))
+                pixels = [item for item in current if not isinstance(item, ImageError)]
+                found = iter(self.decode(self.encode(np.stack(pixels)), config, attention) if pixels else [])
+                for item in current:
+                    yield item if isinstance(item, ImageError) else next(found)
+
+    def _pixels(self, source: Source) -> np.ndarray | ImageError:
+        try:
+            return picture_pixels(source, self.size)
+        except ImageError as error:
+            return error
 
     def encode(self, pixels: np.ndarray) -> np.ndarray:
         """Context (B, L, D), float32, of `pixels` (B, S, S, 3), uint8, as `picture_pixels` gives them."""
@@ -85,7 +121,9 @@ class Captioner:
         with torch.inference_mode():
             return self._model.context(torch.from_numpy(pixels)).float().numpy()
 
-    def decode(self, context: np.ndarray, config: DecodingConfig, attention: bool = False) -> list[list[Caption]]:
+    def decode(
+        self, context: np.ndarray, config: DecodingConfig, attention: bool = False
+    ) -> list[list[Caption]]:
         """Captions of each picture of `context` (B, L, D): a picture encoded once can be decoded many ways."""
         return decode(self._engine, context, self.tokenizer, config, attention)
 
@@ -109,7 +147,8 @@ def write_model(folder: Path, model, header: dict) -> None:
     bundle.write(folder, header, weights, model_card(header))
 
 
-def _read_model(folder: Path) -> tuple:
+def read_model(folder: Path) -> tuple:
+    """A stored `CaptionModel` with its tokeniser, picture size, header and hash, all checked."""
     import torch
 
     from captioner.encoder import build_encoder
@@ -133,4 +172,4 @@ def _read_model(folder: Path) -> tuple:
     model = CaptionModel(encoder, RNNDecoder(config))
     bundle.check_shapes(stored, {name: tuple(value.shape) for name, value in model.state_dict().items()})
     model.load_state_dict({name: torch.from_numpy(array) for name, array in stored.weights.items()})
-    return model, tokenizer, size, header
+    return model, tokenizer, size, header, stored.hash

@@ -1,32 +1,47 @@
-"""The model card: what a model is, where it comes from, how good it is, what it is bad at."""
+"""The model card: what a model is, where it comes from, how good it is."""
+
+from __future__ import annotations
+
+_METRICS = ("BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "ROUGE-L", "CIDEr")
 
 
 def model_card(header: dict) -> str:
     """Markdown for a model's `README.md`, all of it from its `model.json`."""
-    config, provenance = header["config"], header["provenance"]
-    decoder, settings = config["decoder"], provenance["settings"]
+    config = header["config"]
+    decoder = config["decoder"]
     lines = [
         "# Caption model",
         "",
         f"{config['encoder']} at {header['preprocessing']['size']} pixels, {decoder['num_layers']} x "
         f"{decoder['cell'].upper()}-{decoder['hidden_size']} with {decoder['attention_heads']}-head attention, "
         f"{decoder['vocab_size']} words.",
+    ]
+    stage = header["provenance"]
+    while stage:
+        lines += _stage(stage)
+        stage = stage.get("started_from")
+    return "\n".join([*lines, ""])
+
+
+def _stage(provenance: dict) -> list[str]:
+    settings, pictures = provenance["settings"], provenance["pictures"]
+    start = settings["start_from"] and "the model below"
+    lines = [
         "",
         "## Trained by",
         "",
         f"    {provenance['command']}",
         "",
-        f"- data: {provenance['data']}, {provenance['pictures']['train']} train and "
-        f"{provenance['pictures']['dev']} dev pictures, sha256 of ids, captions and splits `{provenance['data_hash']}`",
-        f"- encoder started from: {settings['encoder_weights']}",
+        f"- data: {provenance['data']}, {pictures['train']} train and {pictures['dev']} dev pictures, "
+        f"sha256 of ids, captions and splits `{provenance['data_hash']}`",
+        f"- started from: {start or settings['encoder_weights'] or 'the weights that torchvision downloads'}",
         f"- seed {settings['seed']}, torch {provenance['torch']}; all settings are in `model.json`",
         "",
-        "## Dev split, beam 3, coco-caption's protocol",
+        "Dev split, beam 3, coco-caption's protocol, best epoch of each phase:",
         "",
-        "| phase | BLEU-1 | BLEU-2 | BLEU-3 | BLEU-4 | ROUGE-L | CIDEr |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
+        f"| phase | {' | '.join(_METRICS)} |",
+        "| --- " * (len(_METRICS) + 1) + "|",
     ]
-    names = ("BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "ROUGE-L", "CIDEr")
     for phase, metrics in provenance["dev"].items():
-        lines.append(f"| {phase} | " + " | ".join(f"{metrics[name]:.2f}" for name in names) + " |")
-    return "\n".join([*lines, ""])
+        lines.append(f"| {phase} | " + " | ".join(f"{metrics[name]:.2f}" for name in _METRICS) + " |")
+    return lines

@@ -55,6 +55,13 @@ class DecodingConfig:
             return None
         return SamplingConfig(self.temperature, self.top_k, self.top_p)
 
+    def describe(self) -> str:
+        """The settings that decide a caption, for a report's signature."""
+        if self.temperature is None:
+            return f"beam:{self.beam}|length-penalty:{self.length_penalty:g}|max-length:{self.max_length}"
+        draw = f"temperature:{self.temperature:g}|top-k:{self.top_k}|top-p:{self.top_p:g}|seed:{self.seed}"
+        return f"{draw}|max-length:{self.max_length}"
+
 
 @dataclass(frozen=True)
 class Caption:

@@ -86,7 +86,9 @@ def pretrained_encoder(name: str, weights: Path | None = None) -> Encoder:
     kept = {id(value) for value in cut.state_dict(keep_vars=True).values()}
     wanted = {key for key, value in backbone.state_dict(keep_vars=True).items() if id(value) in kept} & own
     if missing := sorted(wanted - set(state)):
-        raise UserError(f"{weights or name}: not weights of {name}: {missing[0]} is missing ({len(missing)} in all)")
+        raise UserError(
+            f"{weights or name}: not weights of {name}: {missing[0]} is missing ({len(missing)} in all)"
+        )
     for key in wanted:
         if state[key].shape != backbone.state_dict()[key].shape:
             raise UserError(f"{weights or name}: {key} is {tuple(state[key].shape)}, not of {name}")

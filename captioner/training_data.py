@@ -104,7 +104,14 @@ class PictureBatches(_CaptionBatches):
     """Pictures, cropped and mirrored at random."""
 
     def __init__(
-        self, examples: Sequence[Example], ids, batch: int, captions: int, seed: int, size: int, smallest: float
+        self,
+        examples: Sequence[Example],
+        ids,
+        batch: int,
+        captions: int,
+        seed: int,
+        size: int,
+        smallest: float,
     ):
         """`size`: pixels a side; `smallest`: the least share of a picture's area that a crop keeps."""
         super().__init__(ids, batch, captions, seed)
@@ -132,7 +139,12 @@ def augment(image: Image.Image, size: int, smallest: float, mirror: bool, draws:
     stretch = 1.2 ** (2 * draws[1] - 1)
     width, height = (min(1.0, (area * s) ** 0.5) for s in (stretch, 1 / stretch))
     left, top = draws[2] * (1 - width), draws[3] * (1 - height)
-    box = [(left) * image.width, top * image.height, (left + width) * image.width, (top + height) * image.height]
+    box = [
+        (left) * image.width,
+        top * image.height,
+        (left + width) * image.width,
+        (top + height) * image.height,
+    ]
     image = image.resize((size, size), Image.Resampling.BILINEAR, box=box)
     if mirror and draws[4] < 0.5:
         image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
@@ -183,7 +195,9 @@ class CachedFeatures:
         cache = None
         with torch.inference_mode():
             for start, pixels in zip(
-                tqdm(starts, desc="features", mininterval=1, leave=False), _read_ahead(read, starts), strict=True
+                tqdm(starts, desc="features", mininterval=1, leave=False),
+                _read_ahead(read, starts),
+                strict=True,
             ):
                 flat = torch.from_numpy(pixels.reshape(-1, *pixels.shape[2:])).to(device)
                 features = self._encoder(flat).half().cpu().numpy()

@@ -5,6 +5,7 @@ Loading checks the format, the kind and every weight, and runs no code.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ class Bundle:
     """kind, config, vocabulary, preprocessing, provenance."""
     weights: dict[str, np.ndarray]
     """Finite, float32."""
+    hash: str
+    """sha256 of the weights' file."""
 
 
 def write(folder: Path, header: Mapping, weights: Mapping[str, np.ndarray], card: str) -> None:
@@ -79,7 +82,8 @@ def read(folder: Path, kind: str) -> Bundle:
     header = read_header(folder, kind)
     path = folder / WEIGHTS
     try:
-        weights = load(path.read_bytes())
+        data = path.read_bytes()
+        weights = load(data)
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from error
     except (SafetensorError, KeyError, ValueError) as error:
@@ -87,7 +91,8 @@ def read(folder: Path, kind: str) -> Bundle:
     for name, array in weights.items():
         if not np.isfinite(array).all():
             raise UserError(f"{path}: {name} holds NaN or infinite numbers")
-    return Bundle(folder, header, {name: array.astype(np.float32) for name, array in weights.items()})
+    wide = {name: array.astype(np.float32) for name, array in weights.items()}
+    return Bundle(folder, header, wide, hashlib.sha256(data).hexdigest())
 
 
 def check_shapes(bundle: Bundle, expected: Mapping[str, tuple[int, ...]]) -> None:

@@ -48,11 +48,13 @@ class DecoderConfig:
             raise UserError(f"cell: unknown {self.cell!r}; known: {', '.join(CELLS)}")
         if not 1 <= self.num_layers <= 4:
             raise UserError(f"num_layers: {self.num_layers} is outside 1 to 4")
-        if self.context_size and self.hidden_size % self.attention_heads:
-            raise UserError(f"attention_heads: {self.attention_heads} does not divide hidden_size {self.hidden_size}")
         for name in ("vocab_size", "embedding_size", "hidden_size", "attention_heads"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name}: {getattr(self, name)} must be 1 or more")
+        if self.context_size < 0:
+            raise UserError(f"context_size: {self.context_size} must be 0 (plain text) or more")
+        if self.context_size and self.hidden_size % self.attention_heads:
+            raise UserError(f"attention_heads: {self.attention_heads} does not divide hidden_size {self.hidden_size}")
         if not 0 <= self.dropout < 1:
             raise UserError(f"dropout: {self.dropout} is outside 0 to 1")
 
@@ -126,7 +128,9 @@ class RNNDecoder(nn.Module):
         self.layers = nn.ModuleList(cell.layer(size, hidden, batch_first=True) for size in inputs)
         features = 2 * hidden if config.context_size else hidden
         width = config.embedding_size if config.tie_embeddings else config.vocab_size
-        self.project = nn.Identity() if features == width else nn.Linear(features, width)
+        # Untied, this is the output matrix itself: never left out.
+        fits = config.tie_embeddings and features == width
+        self.project = nn.Identity() if fits else nn.Linear(features, width)
         self.output_bias = nn.Parameter(torch.zeros(config.vocab_size))
         self.dropout = nn.Dropout(config.dropout)
         self._initialise()

@@ -160,8 +160,11 @@ def _best_continuations(
     """Of `scores` (B, W) + `log_probs` (B * W, V), the `count` best a context: beam, token and total, each (B, count)."""
     batch, width = scores.shape
     kept = min(count, log_probs.shape[1])
-    tokens = np.argpartition(-log_probs, kept - 1, axis=1)[:, :kept]
-    tokens = np.sort(tokens, axis=1)  # ties go to the lower id, as in argmax
+    last = -np.partition(-log_probs, kept - 1, axis=1)[:, kept - 1 : kept]
+    above, tied = log_probs > last, log_probs == last
+    # Ties go to the lower id, as in argmax; argpartition would take any of them.
+    above |= tied & (np.cumsum(tied, axis=1) <= kept - above.sum(axis=1, keepdims=True))
+    tokens = np.nonzero(above)[1].reshape(-1, kept)
     totals = scores.reshape(-1, 1) + np.take_along_axis(log_probs, tokens, axis=1)
     totals, tokens = totals.reshape(batch, -1), tokens.reshape(batch, -1)
     order = np.argsort(-totals, axis=1, kind="stable")[:, :count]

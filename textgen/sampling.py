@@ -76,10 +76,10 @@ def constrain(
     """A copy of `logits` (N, V) with what may not come next at -inf; never a row without a candidate.
 
     `history` (N, t) are the tokens so far, prompt left out; `end` is the end token's id, if there is one;
-    `steps_left` counts this step. NaN logits raise UserError: the model is broken, not the request.
+    `steps_left` counts this step. NaN or +inf logits raise UserError: the model is broken, not the request.
     """
-    if np.isnan(logits).any():
-        raise UserError("the model computed NaN; its weights are damaged or its training diverged")
+    if not (logits < np.inf).all():
+        raise UserError("the model computed NaN or infinity; its weights are damaged or its training diverged")
     logits = logits.astype(np.float32, copy=True)
     length = history.shape[1]
     rows = np.arange(len(logits))[:, None]

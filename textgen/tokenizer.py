@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
@@ -42,7 +43,7 @@ def split_words(text: str, *, lowercase: bool = True, punctuation: bool = True) 
     return [word for word in words if word not in PUNCTUATION]
 
 
-class Tokenizer:
+class Tokenizer(ABC):
     """A vocabulary with its rule for splitting text; subclasses say what the pieces are."""
 
     kind: ClassVar[str]
@@ -61,11 +62,13 @@ class Tokenizer:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Tokenizer) and self.to_json() == other.to_json()
 
+    @abstractmethod
     def split(self, text: str) -> list[str]:
-        raise NotImplementedError
+        """The pieces of `text`, known or not."""
 
+    @abstractmethod
     def join(self, pieces: Sequence[str]) -> str:
-        raise NotImplementedError
+        """The text of `pieces`."""
 
     def encode(self, text: str) -> list[int]:
         """Ids of `text`; pieces outside the vocabulary become `UNK`. No special token is added."""
@@ -146,7 +149,8 @@ def _clean(text: str) -> str:
     return unicodedata.normalize("NFC", text)
 
 
-_NO_SPACE_BEFORE = re.compile(r" (?=(?:n't|'(?:s|m|d|re|ve|ll)|[.,;:?!%)\]}]+|\.\.\.)(?: |$))")
+# A lone ' was split from the end of a word: `dogs '`.
+_NO_SPACE_BEFORE = re.compile(r" (?=(?:n't|'(?:s|m|d|re|ve|ll)?|[.,;:?!%)\]}]+)(?: |$))", re.IGNORECASE)
 _NO_SPACE_AFTER = re.compile(r"(?:(?<=^)|(?<= ))([(\[{$]) ")
 _QUOTES = re.compile(r"`` ?(.*?) ?''")
 

@@ -82,7 +82,9 @@ def pick_device(name: str) -> torch.device:
     except RuntimeError as error:
         raise UserError(f"device: unknown {name!r}; known: auto, cpu, cuda") from error
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise UserError(f"device: {name} was asked for, but this machine shows no GPU; use --device cpu or auto")
+        raise UserError(
+            f"device: {name} was asked for, but this machine shows no GPU; use --device cpu or auto"
+        )
     return device
 
 
@@ -197,7 +199,9 @@ def fit(
 
     bad_in_a_row = 0
     with stop_on_signal() as stop:
-        while progress["epoch"] < config.epochs and not (config.patience and progress["stale"] >= config.patience):
+        while progress["epoch"] < config.epochs and not (
+            config.patience and progress["stale"] >= config.patience
+        ):
             epoch = progress["epoch"]
             started = saved_at = time.monotonic()
             before = progress["seconds"]
@@ -211,7 +215,9 @@ def fit(
                     value, figures = loss(batch, step)
                 optimizer.zero_grad(set_to_none=True)
                 value.backward()
-                norm = nn.utils.clip_grad_norm_([p for g in optimizer.param_groups for p in g["params"]], config.clip_norm)
+                norm = nn.utils.clip_grad_norm_(
+                    [p for g in optimizer.param_groups for p in g["params"]], config.clip_norm
+                )
                 if torch.isfinite(value.detach()) and torch.isfinite(norm):
                     optimizer.step()
                     average.update(step)
@@ -261,7 +267,12 @@ def _bar(batches: Batches, epoch: int, start: int, label: str) -> Iterator[Any]:
 
     description = f"{label} epoch {epoch + 1}".strip()
     yield from tqdm(
-        batches.epoch(epoch, start), total=len(batches), initial=start, desc=description, mininterval=1, leave=False
+        batches.epoch(epoch, start),
+        total=len(batches),
+        initial=start,
+        desc=description,
+        mininterval=1,
+        leave=False,
     )
 
 

@@ -1,0 +1,222 @@
+"""The command line: caption, train, evaluate, info."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import OmitArgPrefixes, Positional, arg
+
+from captioner.decoding import Caption, DecodingConfig
+from captioner.train_config import TrainConfig
+from textgen import command_line
+from textgen.errors import UserError
+
+ModelFolder = Annotated[Path | None, arg(metavar="DIR")]
+Data = Annotated[Positional[Path], arg(metavar="DATA")]
+
+
+@dataclass(frozen=True)
+class CaptionCommand:
+    """Caption photos. Photos that cannot be read are named on standard error; the others go on.
+
+    Exit status: 0 when every photo has its caption, 1 when some failed, 2 when all did.
+    """
+
+    photos: Annotated[Positional[tuple[str, ...]], arg(metavar="PHOTO...")]
+    """Photos, folders of photos, patterns such as "trip/*.jpg"."""
+    model: ModelFolder = None
+    """A trained model's folder; without it, the model in the box."""
+    beam: int = 3
+    """Beams kept side by side."""
+    n: Annotated[int, arg(aliases=("-n",))] = 1
+    """Captions a photo."""
+    temperature: Annotated[float | None, arg(metavar="T")] = None
+    """Sample at this temperature instead of beam search; 0 is greedy."""
+    top_k: int = 0
+    """Sample from the k most likely words only; 0 is all."""
+    top_p: float = 1.0
+    """Sample from the likeliest words that reach this probability."""
+    seed: Annotated[int | None, arg(metavar="INT")] = None
+    """Same seed, same captions."""
+    max_length: int = 30
+    """Words; a longer caption is cut and marked."""
+    attention: Annotated[Path | None, arg(metavar="OUT.PNG")] = None
+    """Save a picture of where the model looked for each word (one photo)."""
+    json: bool = False
+    """Print one JSON document."""
+
+    def run(self) -> int:
+        config = DecodingConfig(
+            self.n, self.beam, self.temperature, self.top_k, self.top_p, self.seed, self.max_length
+        )
+        from captioner.picture_files import find_pictures
+
+        if not self.photos:
+            raise UserError("no photo given; try: captioner caption my.jpg")
+        photos = find_pictures(self.photos)
+        if self.attention and len(photos) != 1:
+            raise UserError(f"--attention: draws one photo, and {len(photos)} are given")
+
+        from captioner.caption import Captioner
+        from captioner.images import ImageError
+
+        captioner = Captioner.load(self.model)
+        results, failed = [], 0
+        found = captioner.caption_each(photos, config, attention=bool(self.attention))
+        for photo, captions in zip(photos, found, strict=True):
+            if isinstance(captions, ImageError):
+                failed += 1
+                results.append({"photo": str(photo), "error": str(captions)})
+                print(f"captioner: {captions}", file=sys.stderr)
+                continue
+            results.append({"photo": str(photo), "captions": [_as_json(caption) for caption in captions]})
+            if not self.json:
+                print(_as_text(str(photo), captions, alone=len(photos) == 1), flush=True)
+            if self.attention:
+                _draw_attention(self.attention, photo, captions[0])
+        if self.json:
+            _print_json({"model": captioner.hash, **asdict(config), "photos": results})
+        return 0 if not failed else 2 if failed == len(photos) else 1
+
+
+@dataclass(frozen=True)
+class TrainCommand:
+    """Train a captioner: cross-entropy, fine-tuning end to end, self-critical training.
+
+    DATA is a folder: the Flickr8k CSV package or its original Flickr8k.token.txt, COCO captions_*.json,
+    Karpathy's dataset_*.json, or a CSV or JSONL with image, caption and, if you like, split. Ctrl-C leaves a
+    checkpoint that --resume continues; the best model so far, by CIDEr on the dev split, is always in --out.
+    """
+
+    data: Data
+    """Folder of captioned pictures."""
+    out: Annotated[Path, arg(metavar="DIR")]
+    """Folder for the model; its state while it trains is in DIR/training."""
+    resume: bool = False
+    """Go on with an interrupted run, with the run's own settings."""
+    config: OmitArgPrefixes[TrainConfig] = TrainConfig()
+
+    def run(self) -> int:
+        from textgen.memory import keep_freed_memory
+
+        keep_freed_memory()
+        from captioner.train import train
+        from textgen.trainer import Interrupted
+
+        try:
+            train(self.data, self.out, self.config, self.resume)
+        except Interrupted as stopped:
+            print(f"captioner: {stopped}", file=sys.stderr)
+            return 130
+        return 0
+
+
+@dataclass(frozen=True)
+class EvaluateCommand:
+    """Caption a split of DATA and score it by coco-caption's protocol."""
+
+    data: Data
+    """Folder of captioned pictures, in any form that train takes."""
+    split: str = "dev"
+    """train, dev, test or all."""
+    model: ModelFolder = None
+    """A trained model's folder; without it, the model in the box."""
+    beam: int = 3
+    """Beams kept side by side."""
+    save: Annotated[Path | None, arg(metavar="FILE.JSON")] = None
+    """Save the captions in COCO's results format."""
+    json: bool = False
+    """Print one JSON document."""
+
+    def run(self) -> int:
+        config = DecodingConfig(beam=self.beam)
+        from captioner.caption import Captioner
+        from captioner.datasets import load_dataset
+        from captioner.evaluate import evaluate, save_predictions
+
+        dataset = load_dataset(self.data)
+        dataset.split(self.split)
+        report, predictions = evaluate(Captioner.load(self.model), dataset, self.split, config)
+        if self.save:
+            save_predictions(self.save, predictions)
+        if self.json:
+            _print_json({**report, "notes": dataset.notes})
+            return 0
+        for warning in (*dataset.notes, *report["warnings"], *report["unreadable"].values()):
+            print(f"captioner: {warning}", file=sys.stderr)
+        print(report["signature"])
+        for name in ("BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "ROUGE-L", "CIDEr"):
+            print(f"{name:8} {report[name]:6.2f}")
+        precisions = "/".join(f"{value:.1f}" for value in report["precisions"])
+        print(f"precisions {precisions}, brevity penalty {report['brevity_penalty']:.3f}")
+        print(f"length ratio {report['length_ratio']:.3f}, {report['distinct_captions']} distinct captions")
+        print(f"{report['unfinished']} unfinished, {report['pictures_per_second']:.1f} pictures a second")
+        return 0
+
+
+@dataclass(frozen=True)
+class InfoCommand:
+    """Show a model's card."""
+
+    model: ModelFolder = None
+    """A trained model's folder; without it, the model in the box."""
+    json: bool = False
+    """Print model.json without its vocabulary."""
+
+    def run(self) -> int:
+        from captioner.caption import KIND, MODEL_IN_THE_BOX
+        from textgen.bundle import CARD, read_header
+
+        folder = self.model or MODEL_IN_THE_BOX
+        header = read_header(folder, KIND)
+        if self.json:
+            _print_json({key: value for key, value in header.items() if key != "vocabulary"})
+            return 0
+        try:
+            print((folder / CARD).read_text(encoding="utf-8").rstrip())
+        except OSError as error:
+            raise UserError(f"{folder / CARD}: cannot be read: {error.strerror}") from error
+        return 0
+
+
+COMMANDS = {
+    "caption": CaptionCommand,
+    "train": TrainCommand,
+    "evaluate": EvaluateCommand,
+    "info": InfoCommand,
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    return command_line.main("captioner", "Captions for photos, offline, on an ordinary CPU.", COMMANDS, argv)
+
+
+def _as_json(caption: Caption) -> dict:
+    return {"text": caption.text, "log_prob": round(caption.log_prob, 4), "finished": caption.finished}
+
+
+def _as_text(photo: str, captions: Sequence[Caption], alone: bool) -> str:
+    lines = [caption.text + ("" if caption.finished else " ... (cut)") for caption in captions]
+    if len(captions) > 1:
+        lines = [f"{caption.log_prob:7.2f}  {line}" for caption, line in zip(captions, lines, strict=True)]
+    if alone:
+        return "\n".join(lines)
+    return f"{photo}: {lines[0]}" if len(lines) == 1 else "\n".join([f"{photo}:", *lines])
+
+
+def _draw_attention(path: Path, photo: Path, caption: Caption) -> None:
+    from captioner.attention import attention_figure
+    from captioner.images import load_image
+    from textgen.checkpoint import atomic_write
+
+    figure = attention_figure(load_image(photo), caption)
+    atomic_write(path, lambda file: figure.save(file, "PNG"))
+
+
+def _print_json(document: dict) -> None:
+    print(json.dumps(document, ensure_ascii=False, indent=1))

@@ -1,0 +1,234 @@
+"""The phases of a captioner's training: cross-entropy, fine-tuning, self-critical; and how each is judged."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from captioner.caption import DEFAULT_DECODING, picture_pixels
+from captioner.datasets import Dataset, Example
+from captioner.decoding import decode
+from captioner.metrics import CiderD, corpus_report
+from captioner.model import CaptionModel
+from captioner.train_config import TrainConfig
+from captioner.training_data import CachedFeatures, CaptionBatch, FeatureBatches, PictureBatches, pad_captions
+from textgen.decoder import RNNDecoder
+from textgen.engine import TorchEngine
+from textgen.generate import generate
+from textgen.sampling import Constraints, SamplingConfig
+from textgen.tokenizer import BOS, EOS, PAD, UNK, Tokenizer
+from textgen.trainer import FitConfig, append_json_line, fit, use_bfloat16
+
+Keep = Callable[[dict[str, float]], None]
+
+
+@dataclass
+class Run:
+    """What the phases share."""
+
+    config: TrainConfig
+    folder: Path
+    dataset: Dataset
+    model: CaptionModel
+    tokenizer: Tokenizer
+    parent: dict | None  # provenance of the model that training started from
+    train: list[Example]
+    dev: list[Example]
+    train_ids: list[list[list[int]]]
+    dev_references: dict[str, Sequence[str]]
+    device: torch.device
+    best_score: float = -1.0
+    dev_pixels: np.ndarray | None = None
+
+    def fit_config(self, epochs: int, ema: float, seed: int, **options) -> FitConfig:
+        config = self.config
+        return FitConfig(
+            epochs,
+            ema_decay=ema,
+            seed=seed,
+            precision=config.precision,
+            save_minutes=config.save_minutes,
+            **options,
+        )
+
+
+def cross_entropy(run: Run, folder: Path, keep: Keep, resume: bool) -> dict[str, float]:
+    """Trains bridge and decoder on cached features; the encoder is frozen. Returns the best dev metrics."""
+    config, model = run.config, run.model
+    cache = CachedFeatures(run.folder / "features", model.encoder, config.image_size)
+    features = {name: cache.of(getattr(run, name), flip=name == "train") for name in ("train", "dev")}
+    batches = FeatureBatches(features["train"], run.train_ids, config.batch, config.captions, config.seed)
+
+    def loss(batch: CaptionBatch, step: int) -> tuple[Tensor, dict]:
+        context = model.bridge(torch.from_numpy(batch.pictures).to(run.device).float())
+        return _caption_loss(model.decoder, context, batch, config.label_smoothing), {}
+
+    def dev_contexts(start: int, end: int) -> Tensor:
+        return model.bridge(torch.tensor(features["dev"][start:end, 0]).to(run.device).float())
+
+    return fit(
+        model,
+        [(model.bridge, config.learning_rate), (model.decoder, config.learning_rate)],
+        batches,
+        loss,
+        run.fit_config(config.epochs, 0.0, config.seed),
+        folder,
+        evaluate=lambda: evaluate(run, dev_contexts),
+        on_best=keep,
+        log=_logger(run),
+        resume=resume,
+        label="cross-entropy",
+    )
+
+
+def fine_tuning(run: Run, folder: Path, keep: Keep, resume: bool) -> dict[str, float]:
+    """Trains the whole model on augmented pictures. Returns the best dev metrics."""
+    config, model = run.config, run.model
+    batches = _picture_batches(run, config.seed + 1)
+
+    def loss(batch: CaptionBatch, step: int) -> tuple[Tensor, dict]:
+        context = model.context(torch.from_numpy(batch.pictures).to(run.device))
+        return _caption_loss(model.decoder, context, batch, config.label_smoothing), {}
+
+    return fit(
+        model,
+        _groups(model, config.finetune_encoder_rate, config.finetune_rate),
+        batches,
+        loss,
+        run.fit_config(config.finetune_epochs, config.ema, config.seed + 1),
+        folder,
+        evaluate=lambda: evaluate(run, dev_pictures(run)),
+        on_best=keep,
+        log=_logger(run),
+        resume=resume,
+        label="fine-tuning",
+    )
+
+
+def self_critical(run: Run, folder: Path, keep: Keep, resume: bool) -> dict[str, float]:
+    """Trains the whole model on the CIDEr-D of its own samples (Rennie et al. 2017). Returns the best dev metrics.
+
+    A sample's baseline is the mean reward of the picture's other samples (Luo 2020).
+    """
+    config, model, tokenizer = run.config, run.model, run.tokenizer
+    batches = _picture_batches(run, config.seed + 2)
+    # The end token is part of the reward: without it captions learn to stop mid-phrase.
+    references = [[[*tokenizer.split(caption), EOS] for caption in example.captions] for example in run.train]
+    cider = CiderD.from_references(references)
+    sampling, constraints = SamplingConfig(), Constraints(banned=(PAD, BOS, UNK), min_length=1)
+
+    def loss(batch: CaptionBatch, step: int) -> tuple[Tensor, dict]:
+        context = model.context(torch.from_numpy(batch.pictures).to(run.device))
+        rows = len(context) * config.scst_samples
+        with torch.no_grad():
+            engine = TorchEngine(model.decoder)
+            sampled = generate(
+                engine,
+                np.full((rows, 1), BOS),
+                context=context.float().cpu().numpy(),
+                sampling=sampling,
+                constraints=constraints,
+                end=EOS,
+                max_length=config.max_length,
+                seed=config.seed * 1_000_003 + step,
+            )
+        model.train()
+        words = [
+            [*(tokenizer.tokens[index] for index in caption.ids), *([EOS] if caption.finished else [])]
+            for caption in sampled
+        ]
+        prepared = cider.prepare([references[index] for index in batch.indices])
+        prepared = [picture for picture in prepared for _ in range(config.scst_samples)]
+        reward = cider.score_prepared(words, prepared).reshape(-1, config.scst_samples) / 100
+        baseline = (reward.sum(axis=1, keepdims=True) - reward) / (config.scst_samples - 1)
+        advantage = torch.from_numpy((reward - baseline).ravel()).to(run.device).float()
+
+        ids = [[*caption.ids, *([EOS] if caption.finished else [])] for caption in sampled]
+        inputs, targets = (torch.from_numpy(a).to(run.device) for a in pad_captions(ids))
+        features, _ = model.decoder.hidden(inputs, model.decoder.start(context, rows))
+        real = targets != PAD
+        nll = F.cross_entropy(model.decoder.logits(features[real]).float(), targets[real], reduction="none")
+        weight = advantage[:, None].expand_as(targets)[real]
+        return (weight * nll).sum() / real.sum(), {"reward": float(reward.mean())}
+
+    return fit(
+        model,
+        _groups(model, config.scst_encoder_rate, config.scst_rate),
+        batches,
+        loss,
+        run.fit_config(config.scst_epochs, config.ema, config.seed + 2),
+        folder,
+        evaluate=lambda: evaluate(run, dev_pictures(run)),
+        on_best=keep,
+        log=_logger(run),
+        resume=resume,
+        label="self-critical",
+    )
+
+
+def _picture_batches(run: Run, seed: int) -> PictureBatches:
+    config = run.config
+    return PictureBatches(
+        run.train, run.train_ids, config.batch, config.captions, seed, config.image_size, config.crop
+    )
+
+
+def _groups(model: CaptionModel, encoder_rate: float, rate: float) -> list[tuple[nn.Module, float]]:
+    return [(model.encoder, encoder_rate), (model.bridge, rate), (model.decoder, rate)]
+
+
+def _caption_loss(
+    decoder: RNNDecoder, context: Tensor, batch: CaptionBatch, label_smoothing: float
+) -> Tensor:
+    """Mean negative log-likelihood of the words of `batch`, padding left out."""
+    inputs, targets = (torch.from_numpy(a).to(context.device) for a in (batch.inputs, batch.targets))
+    features, _ = decoder.hidden(inputs, decoder.start(context, len(inputs)))
+    real = targets != PAD
+    logits = decoder.logits(features[real]).float()
+    return F.cross_entropy(logits, targets[real], label_smoothing=label_smoothing)
+
+
+def dev_pictures(run: Run) -> Callable[[int, int], Tensor]:
+    """Contexts of the dev pictures from one place to another, read as people's photos are."""
+    if run.dev_pixels is None:
+        run.dev_pixels = np.stack(
+            [picture_pixels(example.path, run.config.image_size) for example in run.dev]
+        )
+    return lambda start, end: run.model.context(torch.from_numpy(run.dev_pixels[start:end]).to(run.device))
+
+
+def evaluate(run: Run, contexts, batch: int = 50) -> dict[str, float]:
+    """Dev metrics of captions with the default decoding, and three of them to look at."""
+    engine = TorchEngine(run.model.decoder)
+    texts: list[str] = []
+    bfloat16 = use_bfloat16(run.config.precision, run.device) and run.device.type == "cuda"
+    with torch.inference_mode(), torch.autocast(run.device.type, torch.bfloat16, enabled=bfloat16):
+        for start in range(0, len(run.dev), batch):
+            context = contexts(start, start + batch).float().cpu().numpy()
+            texts += [found[0].text for found in decode(engine, context, run.tokenizer, DEFAULT_DECODING)]
+    report = corpus_report(dict(zip(run.dev_references, texts, strict=True)), run.dev_references)
+    for example, text in list(zip(run.dev, texts, strict=True))[:: max(1, len(texts) // 3)][:3]:
+        say(f"  {example.id}: {text}")
+    metrics = {
+        name: round(report[name], 2) for name in ("BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "ROUGE-L", "CIDEr")
+    }
+    say("  " + ", ".join(f"{name} {value:.1f}" for name, value in metrics.items()))
+    return {"score": report["CIDEr"], **metrics}
+
+
+def _logger(run: Run):
+    return lambda line: append_json_line(run.folder / "log.jsonl", line)
+
+
+def say(text: str) -> None:
+    """A line for the person who watches, above the progress bar."""
+    from tqdm import tqdm
+
+    tqdm.write(text, file=sys.stderr)

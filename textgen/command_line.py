@@ -1,0 +1,69 @@
+"""What every command line of the project does alike: parse, run, and turn errors into one line."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn, Protocol
+
+from textgen.errors import UserError
+
+
+class Command(Protocol):
+    """A dataclass whose fields are a subcommand's options."""
+
+    def run(self) -> int | None:
+        """Does it; returns the exit status, None for 0."""
+
+
+def main(prog: str, description: str, commands: Mapping[str, type], argv: Sequence[str] | None = None) -> int:
+    """Runs the subcommand that `argv` (the process's own unless told) names; returns the exit status.
+
+    Whatever the person can put right ends in one line on standard error and status 2, Ctrl-C in 130.
+    """
+    argv = sys.argv[1:] if argv is None else argv
+    try:
+        return _parse(prog, description, commands, argv).run() or 0
+    except UserError as error:
+        print(f"{prog}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"{prog}: stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader (head, less) has gone; Python would complain once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+
+
+def _parse(prog: str, description: str, commands: Mapping[str, type], argv: Sequence[str]) -> Any:
+    import tyro
+
+    shown = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(shown):
+            return tyro.extras.subcommand_cli_from_dict(
+                dict(commands),
+                prog=prog,
+                description=description,
+                args=list(argv) or ["--help"],
+                config=(tyro.conf.FlagCreatePairsOff,),
+            )
+    except SystemExit as stop:
+        if stop.code:
+            _refuse(shown.getvalue(), prog)
+        raise
+
+
+def _refuse(box: str, prog: str) -> NoReturn:
+    """tyro explains a wrong option in a box of several lines; ours is one line."""
+    inside = [line.strip("│ ") for line in box.splitlines() if line.startswith("│")]
+    text: list[str] = []
+    for line in inside:
+        if not line.strip("─ "):
+            break
+        text.append(line)
+    raise UserError(f"{' '.join(text) or box.strip()}; see {prog} --help")

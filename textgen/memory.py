@@ -1,0 +1,24 @@
+"""What the C library does with freed memory."""
+
+import ctypes
+import sys
+
+# mallopt's parameters, from malloc.h.
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4
+
+
+def keep_freed_memory() -> None:
+    """Lets glibc keep freed memory for the next tensor instead of returning it to the system.
+
+    Two thirds of a CPU training's time went into page faults for memory that had just been given back.
+    Does nothing on other C libraries.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):
+        return
+    mallopt(_MMAP_MAX, 0)
+    mallopt(_TRIM_THRESHOLD, 2**31 - 1)
+    mallopt(_TOP_PAD, 2**28)
