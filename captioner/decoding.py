@@ -45,6 +45,8 @@ class DecodingConfig:
             raise UserError(f"beam: {self.beam} must be 1 or more")
         if self.max_length < 1:
             raise UserError(f"max_length: {self.max_length} must be 1 or more")
+        if not 0 <= self.length_penalty <= 10:
+            raise UserError(f"length_penalty: {self.length_penalty} is outside 0 to 10")
         if self.temperature is None and (self.top_k or self.top_p != 1):
             raise UserError("top_k, top_p: they need a temperature; beam search does not sample")
         self.sampling  # noqa: B018 - refuses a bad temperature, top_k or top_p now, by name

@@ -4,19 +4,17 @@ This is the only place in the project that opens pictures, so its limits and for
 """
 
 import contextlib
-import glob
 import os
 import re
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
-from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
 
+from captioner.picture_files import printable
 from textgen.errors import UserError
 
 # Appended, so that it yields to any filter of the program's own: Pillow warns about odd metadata and huge
@@ -25,8 +23,6 @@ warnings.filterwarnings("ignore", module=r"PIL\.", append=True)
 
 # Pillow opens 43 formats, some through outside programs (EPS); MPO, the two-picture JPEG, opens as JPEG.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
-SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".gif", ".bmp", ".dib")
-SUFFIXES += (".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".avif", ".heic", ".heif")
 ANIMATED, PAGES = "animated: first frame", "several pages: first page"
 NOTES = {"GIF": ANIMATED, "WEBP": ANIMATED, "PNG": ANIMATED, "AVIF": ANIMATED, "TIFF": PAGES}
 UNSUPPORTED = " pictures are not supported; convert it to PNG or JPEG"
@@ -103,48 +99,6 @@ def to_square(image: Image.Image, size: int) -> Image.Image:
     """The whole picture, nothing cropped, resized to size x size pixels (antialiased bilinear)."""
     # The gap first shrinks huge pictures by whole boxes; 3 is Pillow's value for "no visible difference".
     return image.resize((size, size), Image.Resampling.BILINEAR, reducing_gap=3.0)
-
-
-def is_picture_name(path: str | os.PathLike) -> bool:
-    """Whether the name ends as a picture's does; the content has the last word, in `load_image`."""
-    return Path(path).suffix.lower() in SUFFIXES
-
-
-def find_pictures(patterns: Sequence[str | os.PathLike]) -> list[Path]:
-    """Expand files, folders and globs to paths, in the order given, each path once.
-
-    A folder stands for the pictures in it (sorted; not its folders, not hidden files), a glob for the files
-    that it matches (sorted), as in a shell. A file that does not exist is kept, for `load_image` to report.
-    Raises UserError for a folder without pictures and for a glob without matches.
-    """
-    found: list[Path] = []
-    for text in map(os.fspath, patterns):
-        if not text:
-            raise UserError(
-                "a picture's name is empty: give a file, a folder or a pattern like 'photos/*.jpg'"
-            )
-        if os.path.isdir(text):
-            found += _in_folder(text)
-        elif os.path.lexists(text) or not glob.has_magic(text):
-            found.append(Path(text))
-        else:
-            matches = sorted(path for path in glob.glob(text, recursive=True) if not os.path.isdir(path))
-            if not matches:
-                raise UserError(f"{_printable(text)}: no file matches this pattern")
-            found += map(Path, matches)
-    return list(dict.fromkeys(found))
-
-
-def _in_folder(folder: str) -> list[Path]:
-    try:
-        names = sorted(os.listdir(folder))
-    except OSError as error:
-        raise UserError(f"{_printable(folder)}: the folder cannot be read: {error.strerror}") from error
-    paths = [Path(folder, name) for name in names if is_picture_name(name) and not name.startswith(".")]
-    paths = [path for path in paths if not path.is_dir()]
-    if not paths:
-        raise UserError(f"{_printable(folder)}: no pictures in this folder (its folders are not searched)")
-    return paths
 
 
 def _load(source, size: tuple[int, int] | None, limits: ImageLimits) -> Image.Image:
@@ -313,11 +267,6 @@ def _is_heic(data: bytes) -> bool:
 
 def _name(source) -> str:
     if isinstance(source, str | os.PathLike):
-        return _printable(os.fsdecode(source)) or '""'
+        return printable(os.fsdecode(source)) or '""'
     name = getattr(source, "filename" if isinstance(source, Image.Image) else "name", None)
-    return _printable(os.fsdecode(name)) if name and isinstance(name, str | os.PathLike) else "picture"
-
-
-def _printable(text: str) -> str:
-    # A file's name may hold line feeds and undecodable bytes, and a message is one printable line.
-    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
+    return printable(os.fsdecode(name)) if name and isinstance(name, str | os.PathLike) else "picture"

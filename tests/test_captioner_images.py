@@ -1,7 +1,6 @@
 """Promise 1: any bytes given as a picture yield an upright RGB picture or an error of one line."""
 
 import io
-import os
 import struct
 import subprocess
 import sys
@@ -16,8 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, features
 
-from captioner.images import ImageError, ImageLimits, find_pictures, is_picture_name, load_image, to_square
-from textgen.errors import UserError
+from captioner.images import ImageError, ImageLimits, load_image, to_square
 
 FORMATS = ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM"] + ["AVIF"] * features.check("avif")
 ORIENTATION = 0x0112
@@ -418,37 +416,3 @@ def test_a_square_holds_all_four_corners_antialiased():
     assert square[:, :4].max() == 0 and square[:, 6:].min() == 255
     stripes = Image.fromarray(np.tile(np.uint8([0, 255]), (400, 200))).convert("RGB")
     assert np.abs(np.asarray(to_square(stripes, 50), int) - 127).max() < 20
-
-
-def test_a_picture_is_known_by_the_end_of_its_name(tmp_path):
-    for name in ("a.jpg", "A.JPEG", "b.PnG", tmp_path / "c.heic", "d.e.webp"):
-        assert is_picture_name(name)
-    for name in ("a.txt", "jpg", ".jpg", "a.jpg.part", "b.svg", ""):
-        assert not is_picture_name(name)
-
-
-def test_files_folders_and_globs_are_expanded_in_order_and_once(tmp_path, monkeypatch):
-    for name in ("b.jpg", "a.PNG", ".hidden.jpg", "notes.txt", "x[1].jpg", "x1.jpg"):
-        (tmp_path / name).touch()
-    (tmp_path / "folder.jpg").mkdir()
-    (tmp_path / "folder.jpg" / "deep.gif").touch()
-    monkeypatch.chdir(tmp_path)
-
-    def names(*patterns):
-        return [str(path) for path in find_pictures(patterns)]
-
-    assert names("b.jpg", "missing.jpg", "notes.txt") == ["b.jpg", "missing.jpg", "notes.txt"]
-    assert names(".") == ["a.PNG", "b.jpg", "x1.jpg", "x[1].jpg"]
-    assert names("b.jpg", tmp_path / "b.jpg", ".", "b.jpg")[:3] == ["b.jpg", str(tmp_path / "b.jpg"), "a.PNG"]
-    assert names("*.jpg") == ["b.jpg", "x1.jpg", "x[1].jpg"]
-    assert names("x[1].jpg") == ["x[1].jpg"]
-    assert names("**/*.gif") == [os.path.join("folder.jpg", "deep.gif")]
-    assert names() == []
-
-
-def test_nothing_found_is_an_error_that_names_the_place(tmp_path):
-    (tmp_path / "notes.txt").touch()
-    for pattern in (tmp_path, tmp_path / "*.jpg", ""):
-        with pytest.raises(UserError) as caught:
-            find_pictures([pattern])
-        assert str(pattern) in str(caught.value) and str(caught.value).isprintable()

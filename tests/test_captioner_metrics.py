@@ -145,16 +145,15 @@ def test_bleu_equals_sacrebleu_on_the_same_tokens(seed):
     assert (ours.hypothesis_length, ours.reference_length) == (theirs.sys_len, theirs.ref_len)
 
 
-# Brackets (Java lower-cases -LRB- past its own list), an abbreviation at the end, a misprint.
+# An abbreviation at the end, a misprint.
 KNOWN_DIFFERENT = {
     "A crowd of people views newspaper covers in Washington D.C.",
     "A group dressed in wintery attire of people on a sidewalk in Washington D.C.",
-    "Three dogs who are brown , white , and black ( respectively ) play with one another in a dirt field .",
     "two young children RIF=ding sleds down the snow .",
 }
 
 
-def test_tokens_equal_the_java_tokeniser_on_flickr8k_dev_but_for_four_captions(dev, tmp_path):
+def test_tokens_equal_the_java_tokeniser_on_flickr8k_dev_but_for_three_captions(dev, tmp_path):
     module = pytest.importorskip("pycocoevalcap.tokenizer.ptbtokenizer")
     jar = Path(module.__file__).with_name(module.STANFORD_CORENLP_3_4_1_JAR)
     if not shutil.which("java") or not jar.is_file():
@@ -164,17 +163,20 @@ def test_tokens_equal_the_java_tokeniser_on_flickr8k_dev_but_for_four_captions(d
     command = ["java", "-cp", jar, "edu.stanford.nlp.process.PTBTokenizer", "-preserveLines", "-lowerCase"]
     run = subprocess.run([*command, tmp_path / "captions"], capture_output=True, check=True, timeout=60)
     lines = run.stdout.decode("utf-8").splitlines()
+    # coco-caption keeps brackets, since its list has -LRB- in capitals only; we write them as they are.
+    brackets = {"-lrb-": "(", "-rrb-": ")"}
     theirs = [
-        [word for word in line.split(" ") if word and word not in module.PUNCTUATIONS] for line in lines
+        [brackets.get(word, word) for word in line.split(" ") if word and word not in module.PUNCTUATIONS]
+        for line in lines
     ]
     assert len(theirs) == len(captions)
-    different = {caption for caption, java in zip(captions, theirs) if tokenize(caption) != java}
+    different = {caption for caption, java in zip(captions, theirs, strict=True) if tokenize(caption) != java}
     assert different <= KNOWN_DIFFERENT
 
 
 def test_tokens_are_lower_case_without_coco_punctuation():
     tokens = tokenize('A Man ( in RED ) says: "Stop", doesn\'t he?!')
-    assert " ".join(tokens) == "a man in red says stop does n't he"
+    assert " ".join(tokens) == "a man ( in red ) says stop does n't he"
     assert tokenize("-- ... ; !") == []
 
 
@@ -327,7 +329,10 @@ def test_report_warns_when_no_prediction_is_long_enough_for_bleu_4(words):
 
 
 def test_report_does_not_depend_on_the_order_of_predictions():
-    references = {key: [f"a {word} dog runs on grass"] for key, word in zip("abc", ("red", "small", "café"))}
+    references = {
+        key: [f"a {word} dog runs on grass"]
+        for key, word in zip("abc", ("red", "small", "café"), strict=True)
+    }
     predictions = {"a": "a red dog", "b": "a small dog runs", "c": "café grass"}
     turned = dict(reversed(predictions.items()))
     assert corpus_report(predictions, references) == corpus_report(turned, references)

@@ -41,7 +41,16 @@ def save_state(path: Path, state: dict) -> None:
     """Training state (tensors, numbers, strings, lists, dicts) to `path`, atomically."""
     import torch
 
-    atomic_write(path, lambda file: torch.save(state, file))
+    def write(file: BinaryIO) -> None:
+        try:
+            torch.save(state, file)
+        except RuntimeError as error:
+            # On a full disk torch's writer complains of a wrong position; the reason is underneath.
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from error
+            raise
+
+    atomic_write(path, write)
 
 
 def load_state(path: Path) -> dict:
@@ -52,5 +61,7 @@ def load_state(path: Path) -> dict:
         return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such checkpoint; train without --resume to start anew") from error
+    except OSError as error:  # nothing wrong with the file itself, perhaps
+        raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
     except Exception as error:  # torch raises RuntimeError, EOFError, UnpicklingError, ... for a damaged file
         raise UserError(f"{path}: not a checkpoint of this program, or damaged; delete it to start anew") from error

@@ -1,0 +1,275 @@
+"""Caption files in the forms people have -> rows: one caption each, with its picture and where it stands.
+
+A file goes by its beginning, a folder by the names in it too. What cannot be read for certain is a
+`UserError` that names the file and the place. Whether the pictures exist is no concern of this module.
+"""
+
+import csv
+import json
+import os
+import re
+from collections.abc import Callable, Iterator
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from textgen.errors import UserError
+
+CAPTION_FOLDERS = ("annotations", "Flickr8k_text")  # as COCO and the original Flickr8k unpack
+_COLUMNS = {
+    "image": ("image", "image_name", "file", "filename", "file_name", "path", "image_path"),
+    "caption": ("caption", "captions", "text", "comment"),
+    "split": ("split",),
+}
+_MOST_LINES = 20  # of one quoted caption: a quote left open must not swallow the file
+
+
+class Row(NamedTuple):
+    """What a reader yields: one caption (None: the picture is declared without one) and where it stands."""
+
+    name: str
+    caption: str | None
+    split: str | None
+    at: str
+    id: str | None = None  # when it is not the name
+
+
+class Form(NamedTuple):
+    """One form of captioned pictures: how to find its file, tell it by its beginning, and read it."""
+
+    name: str
+    known: str  # file names that settle it
+    loose: str  # file names tried when no known one is there
+    fits: Callable[[Path, str], bool]  # the file, its first 64 kB
+    read: Callable[[Path, str], Iterator[Row]]
+
+
+class Listing(dict[str, frozenset[str]]):
+    """Folder -> its files, each folder read once: asking the disk for every picture would take seconds."""
+
+    def __missing__(self, folder: str) -> frozenset[str]:
+        try:
+            with os.scandir(folder or ".") as entries:
+                self[folder] = frozenset(e.name for e in entries if not e.is_dir())
+        except PermissionError as error:
+            raise UserError(f"{folder}: may not be read ({error.strerror}); give yourself access") from error
+        except (OSError, ValueError):  # no such folder, or a name no folder can have
+            self[folder] = frozenset()
+        return self[folder]
+
+
+def read_text(file: Path) -> str:
+    """The whole file as text with plain line ends; bytes that are not UTF-8 are named by their line."""
+    try:
+        data = file.read_bytes()
+        return data.decode().removeprefix("\ufeff").replace("\r\n", "\n")
+    except OSError as error:
+        raise UserError(f"{file}: cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise UserError(f"{file}, line {line}: not UTF-8 at byte {error.start}; save it as UTF-8") from error
+
+
+def recognise(path: Path, listing: Listing) -> tuple[Form, list[Path], list[str]]:
+    """The form that fits, its files, and notes: a given file goes by its beginning, a folder by names too."""
+    understood = "; ".join(f"{form.name}: {form.known or form.loose}" for form in FORMS)
+    if path.is_file():
+        if form := next((form for form in FORMS if form.fits(path, _head(path))), None):
+            return form, [path], []
+        raise UserError(
+            f"{path}: not a caption file, begins {_head(path)[:40]!r}; understood are {understood}"
+        )
+    if not path.is_dir():
+        raise UserError(
+            f"{path}: no such folder; give the folder with captions and pictures, or the caption file"
+        )
+    names = [f"{folder}/{name}" for folder in CAPTION_FOLDERS for name in listing[str(path / folder)]]
+    names = sorted([*listing[str(path)], *names])
+    odd = ""
+    for which in ("known", "loose"):  # a predictions.csv beside captions.txt is no second dataset
+        tried = [
+            (f, path / n)
+            for f in FORMS
+            for n in names
+            if any(fnmatchcase(n, g) for g in getattr(f, which).split())
+        ]
+        hits = [(form, file) for form, file in tried if form.fits(file, _head(file))]
+        odd += "".join(f"; {file.name} begins {_head(file)[:40]!r}" for _, file in tried)
+        notes = []
+        if {form.name for form, _ in hits} == {"csv", "token"}:
+            notes = [
+                f"{file.name} not read, a second copy of the captions"
+                for f, file in hits
+                if f.name == "token"
+            ]
+            hits = [hit for hit in hits if hit[0].name == "csv"]
+        files = [file for _, file in hits]
+        one_set = {(form.name, file.parent) for form, file in hits if form.name == "coco"}  # one file a split
+        if len(files) > 1 and not (len(one_set) == 1 and all(form.name == "coco" for form, _ in hits)):
+            choice = ", ".join(file.relative_to(path).as_posix() for file in files)
+            raise UserError(f"{path}: several caption files ({choice}); give the one to read, as {files[0]}")
+        if hits:
+            return hits[0][0], files, notes
+    raise UserError(f"{path}: no captions recognised{odd}; understood are {understood}")
+
+
+def _head(file: Path) -> str:
+    try:
+        with file.open("rb") as stream:
+            return stream.read(65536).decode(errors="replace").removeprefix("\ufeff").lstrip()
+    except OSError as error:
+        raise UserError(f"{file}: cannot be read ({error.strerror})") from error
+
+
+class _Layout(NamedTuple):
+    delimiter: str
+    width: int
+    columns: dict[str, int]
+
+
+def _layout(head: str) -> _Layout | None:
+    for delimiter in (",", "\t", ";", "|"):
+        cells = [cell.strip().strip('"').lower() for cell in head.split("\n", 1)[0].split(delimiter)]
+        columns = {c: cells.index(n) for c, names in _COLUMNS.items() for n in reversed(names) if n in cells}
+        if {"image", "caption"} <= set(columns):
+            return _Layout(delimiter, len(cells), columns)
+    return None
+
+
+def _read_csv(file: Path, text: str) -> Iterator[Row]:
+    lines = [line + "\n" for line in text.split("\n")]
+    at = next(i for i, line in enumerate(lines) if line.strip())
+    layout = _layout(lines[at].lstrip())
+    assert layout, "the form fits, so the header does"
+    at += 1
+    while at < len(lines):
+        cells, used = _record(lines, at, layout) if lines[at].strip() else ([], 1)
+        if cells is None:
+            raise UserError(
+                f"{file}, line {at + 1}: malformed; write {layout.width} columns as the header names them"
+            )
+        if cells:
+            cell = {column: cells[i] for column, i in layout.columns.items()}
+            yield Row(cell["image"], cell["caption"], cell.get("split"), f"line {at + 1}")
+        at += used
+
+
+def _record(lines: list[str], at: int, layout: _Layout) -> tuple[list[str] | None, int]:
+    """The cells of the record at a line, and its lines; a last caption may hold commas unquoted."""
+    delimiter, width, columns = layout
+    if delimiter != "|":  # Flickr30k's results.csv, where quotation marks mean nothing
+        reader = csv.reader(
+            lines[at : at + _MOST_LINES], delimiter=delimiter, strict=True, skipinitialspace=True
+        )
+        try:
+            cells = next(reader)
+            if len(cells) >= width and not any(cell.strip() for cell in cells[width:]):
+                return cells[:width], reader.line_num
+        except csv.Error:
+            pass  # a caption that begins with a quotation is no quoted caption
+    cells = [cell.strip() for cell in lines[at].strip().split(delimiter, width - 1)]
+    if delimiter == "|" and len(cells) == width - 1 and (match := re.fullmatch(r"(\d+)\s+(.+)", cells[-1])):
+        cells[-1:] = match.groups()  # line 20,001 of results.csv lacks its second bar
+    open_quote = delimiter != "|" and cells[-1].startswith('"') and cells[-1].count('"') % 2
+    if columns["caption"] != width - 1 or len(cells) != width or open_quote:
+        return None, 1
+    return [*(cell.strip('"') for cell in cells[:-1]), cells[-1]], 1
+
+
+def _read_token(file: Path, text: str) -> Iterator[Row]:
+    for number, line in enumerate(text.split("\n"), 1):
+        if match := re.fullmatch(r"(.+?)#\d+\t(.*)", line):
+            yield Row(match[1], match[2], None, f"line {number}")
+        elif line.strip():
+            raise UserError(f"{file}, line {number}: malformed; write name.jpg#0, a tab, the caption")
+
+
+def _json(file: Path, text: str, line: int = 1) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        at = f"line {line + error.lineno - 1}, column {error.colno}"
+        raise UserError(f"{file}, {at}: not JSON ({error.msg}); the file may be cut short") from error
+    except (RecursionError, ValueError) as error:  # nested too deeply, or a number of 5,000 digits
+        raise UserError(f"{file}, line {line}: not the JSON of captions; give another file") from error
+
+
+def _get(file: Path, at: str, item: Any, key: str, *kinds: type) -> Any:
+    """item[key], checked, since JSON promises nothing; a bool is an int to Python only."""
+    value = item.get(key) if isinstance(item, dict) else None
+    if not isinstance(value, kinds) or isinstance(value, bool):
+        wanted = " or ".join(kind.__name__ for kind in kinds)
+        raise UserError(f"{file}, {at}: malformed; {key!r} must be {wanted}, not {type(value).__name__}")
+    return value
+
+
+def _read_jsonl(file: Path, text: str) -> Iterator[Row]:
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip():
+            at, item = f"line {number}", _json(file, line, number)
+            there = item if isinstance(item, dict) else {}
+            image, caption = (next((n for n in _COLUMNS[c] if n in there), c) for c in ("image", "caption"))
+            name, split = _get(file, at, item, image, str), _get(file, at, item, "split", str, type(None))
+            captions = _get(file, at, item, caption, str, list)
+            captions = [captions] if isinstance(captions, str) else captions
+            if not all(isinstance(one, str) for one in captions):
+                raise UserError(f"{file}, {at}: malformed; {caption!r} must hold strings only")
+            yield from (Row(name, one, split, at) for one in captions or [None])
+
+
+def _read_coco(file: Path, text: str) -> Iterator[Row]:
+    data = _json(file, text)
+    told = set(re.findall("train|val|dev|test", file.stem))
+    split = told.pop() if len(told) == 1 else None
+    names = {}
+    for i, image in enumerate(_get(file, "top level", data, "images", list)):
+        key = str(_get(file, f"images[{i}]", image, "id", int, str))
+        names[key] = _get(file, f"images[{i}]", image, "file_name", str)
+        yield Row(names[key], None, split, f"images[{i}]", key)
+    for i, note in enumerate(_get(file, "top level", data, "annotations", list)):
+        at = f"annotations[{i}]"
+        key = str(_get(file, at, note, "image_id", int, str))
+        # an annotation of no listed image goes on as a picture that will not be found, and is counted there
+        yield Row(names.get(key, f"image_id {key}"), _get(file, at, note, "caption", str), split, at, key)
+
+
+def _read_karpathy(file: Path, text: str) -> Iterator[Row]:
+    for i, image in enumerate(_get(file, "top level", _json(file, text), "images", list)):
+        at = f"images[{i}]"
+        key, split = _get(file, at, image, "filename", str), _get(file, at, image, "split", str)
+        name = os.path.join(_get(file, at, image, "filepath", str, type(None)) or "", key)
+        yield Row(name, None, split, at, key)
+        for sentence in _get(file, at, image, "sentences", list):
+            yield Row(name, _get(file, at, sentence, "raw", str), split, at, key)
+
+
+def _is_token(file: Path, head: str) -> bool:
+    return bool(re.match(r"[^\t\n]+#\d+\t", head))
+
+
+def _is_karpathy(file: Path, head: str) -> bool:
+    return file.suffix == ".json" and '"sentences"' in head
+
+
+def _is_coco(file: Path, head: str) -> bool:
+    return file.suffix == ".json" and any(
+        key in head for key in ('"file_name"', '"image_id"', '"annotations"')
+    )
+
+
+def _is_jsonl(file: Path, head: str) -> bool:
+    return file.suffix == ".jsonl" and head.startswith("{")
+
+
+def _is_csv(file: Path, head: str) -> bool:
+    return _layout(head) is not None
+
+
+_TOKEN = "Flickr8k.token.txt Flickr8k_text/Flickr8k.token.txt results_20130124.token"
+FORMS = (  # the first that fits a given file is taken: the loosest stands last
+    Form("token", _TOKEN, "", _is_token, _read_token),
+    Form("karpathy", "dataset.json dataset_*.json", "", _is_karpathy, _read_karpathy),
+    Form("coco", "captions_*.json annotations/captions_*.json", "", _is_coco, _read_coco),
+    Form("jsonl", "", "*.jsonl", _is_jsonl, _read_jsonl),
+    Form("csv", "captions.txt captions.csv results.csv", "*.csv *.tsv", _is_csv, _read_csv),
+)

@@ -1,0 +1,112 @@
+"""A tiny captioned world, drawn here, and a model trained on it in seconds."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+# Small tensors gain nothing from a second thread, and lose much when the machine is busy.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from PIL import Image, ImageDraw
+
+COLOURS = {"red": (220, 30, 30), "green": (30, 180, 40), "blue": (40, 60, 220), "white": (240, 240, 240)}
+SHAPES = ("circle", "square")
+SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
+
+
+def draw(colour: str, shape: str, size: int = 64, offset: int = 0) -> Image.Image:
+    """A coloured shape on grey."""
+    image = Image.new("RGB", (size, size), (90, 90, 90))
+    box = [size // 4 + offset, size // 4, 3 * size // 4 + offset, 3 * size // 4]
+    pen = ImageDraw.Draw(image)
+    (pen.ellipse if shape == "circle" else pen.rectangle)(box, fill=COLOURS[colour])
+    return image
+
+
+def world(folder: Path, copies: int = 6) -> Path:
+    """A CSV data set of drawn shapes: train, and one dev picture of each kind."""
+    (folder / "Images").mkdir(parents=True)
+    lines = ["image,caption,split"]
+    for colour in COLOURS:
+        for shape in SHAPES:
+            for copy in range(copies):
+                name = f"{colour}-{shape}-{copy}.png"
+                draw(colour, shape, offset=2 * copy - copies).save(folder / "Images" / name)
+                split = "dev" if copy == 0 else "train"
+                lines += [f"{name},A {colour} {shape} on grey paper .,{split}"]
+                lines += [f"{name},There is a {colour} {shape} .,{split}"]
+    (folder / "shapes.csv").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def encoder_weights(path: Path, name: str = "mobilenet_v3_small") -> Path:
+    """Random weights of a backbone, its batch norms fitted to the shapes so that its features tell them apart."""
+    import numpy as np
+    import torch
+    from safetensors.torch import save_file
+    from torchvision.models import get_model
+
+    torch.manual_seed(0)
+    model = get_model(name, weights=None).train()
+    pictures = np.stack([np.asarray(draw(colour, shape)) for colour in COLOURS for shape in SHAPES])
+    pixels = (torch.tensor(pictures).permute(0, 3, 1, 2) / 255 - 0.45) / 0.225
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = None
+    with torch.no_grad():
+        model.features(pixels)
+    save_file(model.state_dict(), path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def shapes(tmp_path_factory) -> Path:
+    return world(tmp_path_factory.mktemp("shapes"))
+
+
+@pytest.fixture(scope="session")
+def weights_file(tmp_path_factory) -> Path:
+    return encoder_weights(tmp_path_factory.mktemp("weights") / "backbone.safetensors")
+
+
+@pytest.fixture(scope="session")
+def tiny_settings(weights_file) -> dict:
+    """Settings with which every phase runs in a second or two."""
+    return {
+        "encoder": "mobilenet_v3_small",
+        "encoder_weights": weights_file,
+        "image_size": 64,
+        "hidden": 32,
+        "embedding": 32,
+        "context": 32,
+        "heads": 4,
+        "dropout": 0.1,
+        "feature_dropout": 0.0,
+        "min_count": 1,
+        "max_length": 12,
+        "batch": 8,
+        "captions": 2,
+        "epochs": 15,
+        "learning_rate": 1e-2,
+        "finetune_epochs": 1,
+        "finetune_encoder_rate": 1e-5,
+        "finetune_rate": 1e-3,
+        "scst_epochs": 1,
+        "scst_samples": 3,
+        "precision": "float32",
+        "device": "cpu",
+    }
+
+
+@pytest.fixture(scope="session")
+def tiny_model(shapes, tiny_settings, tmp_path_factory) -> Path:
+    """The folder of a model trained on the shapes, through all three phases."""
+    from captioner.train import train
+    from captioner.train_config import TrainConfig
+
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    train(shapes, folder, TrainConfig(**tiny_settings))
+    return folder

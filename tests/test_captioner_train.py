@@ -1,0 +1,196 @@
+"""Training keeps its promises: it learns, resumes bit for bit, and stops without losing anything."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.numpy import load_file
+
+from captioner.phases import _caption_loss
+from captioner.train import train
+from captioner.train_config import TrainConfig
+from captioner.training_data import CaptionBatch, PictureBatches, augment, can_mirror, pad_captions
+from tests.conftest import draw, world
+from textgen.decoder import DecoderConfig, RNNDecoder
+from textgen.errors import UserError
+from textgen.tokenizer import BOS, EOS, PAD
+from textgen.trainer import Interrupted
+
+SCRIPT = """
+import json, sys
+from pathlib import Path
+from captioner.train import train
+from captioner.train_config import TrainConfig
+settings = json.loads(sys.argv[3])
+settings["encoder_weights"] = Path(settings["encoder_weights"])
+train(Path(sys.argv[1]), Path(sys.argv[2]), TrainConfig(**settings), resume=len(sys.argv) > 4)
+"""
+
+
+@pytest.fixture(scope="module")
+def short(tiny_settings) -> TrainConfig:
+    """Two epochs of each phase."""
+    return TrainConfig(**{**tiny_settings, "epochs": 2, "finetune_epochs": 2, "scst_epochs": 2})
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(shapes, short, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "straight"
+    train(shapes, folder, short)
+    return folder
+
+
+def final_state(run: Path, phase: str = "self-critical") -> dict:
+    return torch.load(run / "training" / phase / "last.pt", weights_only=True)["model"]
+
+
+def assert_same_run(one: Path, other: Path) -> None:
+    first, second = final_state(one), final_state(other)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    left, right = load_file(one / "model.safetensors"), load_file(other / "model.safetensors")
+    assert all((left[name] == right[name]).all() for name in left)
+
+
+def test_the_tiny_model_has_learned_its_pictures(tiny_model):
+    lines = [json.loads(line) for line in (tiny_model / "training" / "log.jsonl").read_text().splitlines()]
+    assert [line["phase"] for line in lines] == ["cross-entropy"] * 15 + ["fine-tuning", "self-critical"]
+    assert lines[14]["loss"] < lines[0]["loss"] / 2
+    # A caption that ignores the picture gets at most 164 here.
+    assert max(line["CIDEr"] for line in lines) > 200
+
+
+def test_the_same_seed_trains_the_same_model(shapes, short, uninterrupted, tmp_path):
+    train(shapes, tmp_path / "again", short)
+    assert_same_run(uninterrupted, tmp_path / "again")
+
+
+@pytest.mark.parametrize("seconds_of_work", [0.3, 1.2])
+def test_resume_after_kill_9_equals_the_uninterrupted_run(shapes, short, uninterrupted, tmp_path, seconds_of_work):
+    out = tmp_path / "killed"
+    settings = {**vars(short), "encoder_weights": str(short.encoder_weights), "save_minutes": 0.0}
+    command = [sys.executable, "-c", SCRIPT, str(shapes), str(out), json.dumps(settings)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not (out / "training" / "cross-entropy" / "last.pt").exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    time.sleep(seconds_of_work)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    train(shapes, out, short, resume=True)
+    assert_same_run(uninterrupted, out)
+
+
+@pytest.mark.parametrize("phase", ["cross-entropy", "fine-tuning", "self-critical"])
+def test_sigterm_saves_at_the_step_and_resume_goes_on(shapes, short, uninterrupted, tmp_path, monkeypatch, phase):
+    import captioner.phases as phases
+
+    real, steps = phases.fit, []
+
+    def fit(model, groups, batches, loss, *arguments, **options):
+        def counted(batch, step):
+            if options["label"] == phase and step == 3 and not steps:
+                steps.append(step)
+                os.kill(os.getpid(), signal.SIGTERM)
+            return loss(batch, step)
+
+        return real(model, groups, batches, counted, *arguments, **options)
+
+    monkeypatch.setattr(phases, "fit", fit)
+    with pytest.raises(Interrupted, match="--resume"):
+        train(shapes, tmp_path / "run", short)
+    assert (tmp_path / "run" / "model.json").exists()
+    train(shapes, tmp_path / "run", short, resume=True)
+    assert_same_run(uninterrupted, tmp_path / "run")
+
+
+def test_training_from_a_model_keeps_its_vocabulary_and_never_leaves_a_worse_one(tiny_model, shapes, tiny_settings, tmp_path):
+    settings = {**tiny_settings, "epochs": 0, "finetune_epochs": 1, "scst_epochs": 0, "finetune_rate": 1.0}
+    metrics = train(shapes, tmp_path / "next", TrainConfig(**settings, start_from=tiny_model))
+    before = json.loads((tiny_model / "model.json").read_text())
+    after = json.loads((tmp_path / "next" / "model.json").read_text())
+    assert after["vocabulary"] == before["vocabulary"]
+    assert after["provenance"]["started_from"] == before["provenance"]
+    # A rate of 1 ruins the weights: the start is what stays.
+    assert metrics == after["provenance"]["dev"]["start"]
+
+
+def test_a_folder_in_use_is_refused(shapes, short, uninterrupted):
+    with pytest.raises(UserError, match="already holds a model"):
+        train(shapes, uninterrupted, short)
+
+
+def test_other_data_cannot_resume_a_run(short, uninterrupted, tmp_path):
+    with pytest.raises(UserError, match="not the data"):
+        train(world(tmp_path / "other", copies=3), uninterrupted, short, resume=True)
+
+
+def test_nothing_to_train_is_an_error(shapes, short, tmp_path):
+    with pytest.raises(UserError, match="nothing to train"):
+        train(shapes, tmp_path / "run", replace(short, epochs=0, finetune_epochs=0, scst_epochs=0))
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_unreadable_training_picture_stops_with_its_name(shapes, short, tmp_path):
+    data = world(tmp_path / "data", copies=3)
+    (data / "Images" / "red-circle-1.png").write_bytes(b"not a picture")
+    with pytest.raises(UserError, match=r"red-circle-1\.png"):
+        train(data, tmp_path / "run", short)
+
+
+def test_padding_does_not_change_the_loss():
+    torch.manual_seed(0)
+    decoder = RNNDecoder(DecoderConfig(20, hidden_size=16, embedding_size=8, context_size=8, attention_heads=2)).eval()
+    context = torch.randn(2, 4, 8)
+    rows = [[5, 6, EOS], [7, EOS]]
+
+    def loss(inputs, targets):
+        return _caption_loss(decoder, context, CaptionBatch(None, None, inputs, targets), 0.1)
+
+    inputs, targets = pad_captions(rows)
+    import numpy as np
+
+    wider = [np.pad(a, ((0, 0), (0, 4)), constant_values=PAD) for a in (inputs, targets)]
+    assert torch.allclose(loss(inputs, targets), loss(*wider), atol=1e-6)
+    assert inputs.tolist() == [[BOS, 5, 6], [BOS, 7, PAD]]
+
+
+def test_an_epoch_does_not_depend_on_where_it_was_begun(shapes):
+    from captioner.datasets import load_dataset
+
+    examples = load_dataset(shapes).split("train")
+    batches = PictureBatches(examples, [[[5, EOS], [6, EOS]]] * len(examples), 8, 2, 3, 32, 0.7)
+    whole = list(batches.epoch(1, 0))
+    part = list(batches.epoch(1, 2))
+    assert len(whole) == len(batches) and len(part) == len(batches) - 2
+    for one, other in zip(whole[2:], part, strict=True):
+        assert (one.pictures == other.pictures).all() and (one.inputs == other.inputs).all()
+
+
+def test_mirroring_spares_pictures_that_speak_of_left_or_right(shapes):
+    from captioner.datasets import Example
+
+    def example(caption: str) -> Example:
+        return Example("a", Path("a"), (caption, "a dog"), "train")
+
+    assert can_mirror(example("a man who left-handedly leftovers")) is False  # "left" stands alone before "-"
+    assert can_mirror(example("a dog on the Left ."))is False
+    assert can_mirror(example("a bright leftover")) is True
+
+
+def test_a_crop_of_everything_is_the_whole_picture():
+    import numpy as np
+
+    image = draw("red", "circle", 48)
+    whole = np.asarray(image.resize((32, 32), 2))
+    assert (augment(image, 32, 1.0, True, np.array([0, 0.5, 0, 0, 0.9])) == whole).all()
+    assert (augment(image, 32, 1.0, True, np.array([0, 0.5, 0, 0, 0.1])) == whole[:, ::-1]).all()
+    assert (augment(image, 32, 1.0, False, np.array([0, 0.5, 0, 0, 0.1])) == whole).all()
