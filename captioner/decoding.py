@@ -14,7 +14,7 @@ from textgen.tokenizer import BOS, EOS, PAD, UNK, Tokenizer
 
 # A caption that stops after one of these is not a sentence.
 _NOT_FINAL = """a an the and or of in on at to with by from for into onto near over under through as while
-is are his her its their another some""".split()
+is are his her its their another some""".split()  # noqa: SIM905 - words read best as a text
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,11 @@ def caption_constraints(tokenizer: Tokenizer) -> Constraints:
 
 
 def decode(
-    model: StepModel, context: np.ndarray, tokenizer: Tokenizer, config: DecodingConfig, attention: bool = False
+    model: StepModel,
+    context: np.ndarray,
+    tokenizer: Tokenizer,
+    config: DecodingConfig,
+    attention: bool = False,
 ) -> list[list[Caption]]:
     """`config.n` captions, best first, of each picture of `context` (B, L, D); sampled ones as they fell."""
     options = {

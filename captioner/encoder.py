@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -140,7 +141,7 @@ def _read(path: Path) -> dict[str, Tensor]:
 def _fold(module: nn.Module) -> nn.Module:
     """`module` with every batch norm folded into the convolution that it follows, in place."""
     children = list(module.named_children())
-    for (name, child), (next_name, following) in zip(children, children[1:], strict=False):
+    for (name, child), (next_name, following) in pairwise(children):
         if isinstance(child, nn.Conv2d) and isinstance(following, nn.BatchNorm2d):
             setattr(module, name, fuse_conv_bn_eval(child, following))
             setattr(module, next_name, nn.Identity())

@@ -62,7 +62,7 @@ class BleuScore:
         correct, total = counts[:ORDERS], counts[ORDERS:]
         # coco-caption's constants: they decide the score where an order has no n-grams or no match.
         product, scores = 1.0, []
-        for order, (hits, tries) in enumerate(zip(correct, total), start=1):
+        for order, (hits, tries) in enumerate(zip(correct, total, strict=True), start=1):
             product *= (hits + 1e-15) / (tries + 1e-9)
             scores.append(product ** (1 / order))
         penalty = 1.0
@@ -70,7 +70,7 @@ class BleuScore:
             penalty = math.exp(1 - reference_length / length) if length else 0.0
         return cls(
             scores=tuple(100 * penalty * score for score in scores),
-            precisions=tuple(100 * hits / max(tries, 1) for hits, tries in zip(correct, total)),
+            precisions=tuple(100 * hits / max(tries, 1) for hits, tries in zip(correct, total, strict=True)),
             brevity_penalty=penalty,
             length_ratio=length / reference_length,
             hypothesis_length=length,
@@ -99,7 +99,7 @@ def bleu_statistics(hypotheses: Sequence[Tokens], references: Sequence[Sequence[
     """
     _check(hypotheses, references)
     rows = []
-    for tokens, others in zip(hypotheses, references):
+    for tokens, others in zip(hypotheses, references, strict=True):
         length = len(tokens)
         closest = min((len(other) for other in others), key=lambda n: (abs(n - length), n))
         counts = [_ngrams(other) for other in others]
@@ -118,12 +118,12 @@ def rouge_l(hypotheses: Sequence[Tokens], references: Sequence[Sequence[Tokens]]
     """
     _check(hypotheses, references)
     scores = np.zeros(len(hypotheses))
-    for index, (tokens, others) in enumerate(zip(hypotheses, references)):
+    for index, (tokens, others) in enumerate(zip(hypotheses, references, strict=True)):
         common = _common_lengths(tokens, others)
         if not any(common):
             continue
         precision = max(common) / len(tokens)
-        recall = max(length / len(other) for length, other in zip(common, others))
+        recall = max(length / len(other) for length, other in zip(common, others, strict=True))
         scores[index] = (1 + ROUGE_BETA**2) * precision * recall / (recall + ROUGE_BETA**2 * precision)
     return 100 * scores
 
@@ -186,7 +186,7 @@ class CiderD:
         """
         _check_hypotheses(hypotheses, len(prepared))
         scores = np.empty(len(hypotheses))
-        for index, (tokens, others) in enumerate(zip(hypotheses, prepared)):
+        for index, (tokens, others) in enumerate(zip(hypotheses, prepared, strict=True)):
             vector = self._vector(tokens)
             scores[index] = sum(_similarity(vector, other) for other in others) / len(others)
         return 100 * 10 * scores  # the paper's factor is 10
@@ -220,7 +220,7 @@ def corpus_report(
     """
     ids = _checked_ids(predictions, references)
     others = [[tokenize(text) for text in references[key]] for key in ids]
-    empty = [key for key, sentences in zip(ids, others) for tokens in sentences if not tokens]
+    empty = [key for key, sentences in zip(ids, others, strict=True) for tokens in sentences if not tokens]
     _refuse(empty, "references without a word", "leave them out")
     hypotheses = [tokenize(predictions[key]) for key in ids]
     score = bleu(hypotheses, others)
@@ -265,7 +265,7 @@ def _refuse(bad: Sequence, problem: str, remedy: str) -> None:
 
 def _warnings(ids: Sequence[Hashable], hypotheses: Sequence[Tokens]) -> list[str]:
     warnings = []
-    empty = [key for key, tokens in zip(ids, hypotheses) if not tokens]
+    empty = [key for key, tokens in zip(ids, hypotheses, strict=True) if not tokens]
     if empty:
         warnings.append(f"predictions without a word, which score 0: {len(empty)}, the first is {empty[0]!r}")
     longest = max(map(len, hypotheses))
@@ -303,7 +303,7 @@ def _check_references(references: Sequence[Sequence[Tokens]]) -> None:
 
 def _ngrams(tokens: Tokens) -> Counter[NGram]:
     shifted = [tokens[n:] for n in range(ORDERS)]
-    return Counter(chain.from_iterable(zip(*shifted[:order]) for order in range(1, ORDERS + 1)))
+    return Counter(chain.from_iterable(zip(*shifted[:order], strict=False) for order in range(1, ORDERS + 1)))
 
 
 def _common_lengths(tokens: Tokens, others: Sequence[Tokens]) -> list[int]:
@@ -330,7 +330,7 @@ def _similarity(hypothesis: SentenceVector, reference: SentenceVector) -> float:
         other = reference.weights.get(ngram)
         if other is not None:
             dots[len(ngram) - 1] += min(weight, other) * other
-    norms = zip(hypothesis.norms, reference.norms)
-    cosine = sum(dot / (a * b) for dot, (a, b) in zip(dots, norms) if dot)
+    norms = zip(hypothesis.norms, reference.norms, strict=True)
+    cosine = sum(dot / (a * b) for dot, (a, b) in zip(dots, norms, strict=True) if dot)
     delta = hypothesis.length - reference.length
     return cosine / ORDERS * math.exp(-(delta**2) / (2 * CIDER_SIGMA**2))

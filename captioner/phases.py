@@ -22,6 +22,7 @@ from captioner.training_data import CachedFeatures, CaptionBatch, FeatureBatches
 from textgen.decoder import RNNDecoder
 from textgen.engine import TorchEngine
 from textgen.generate import generate
+from textgen.memory import peak_memory
 from textgen.sampling import Constraints, SamplingConfig
 from textgen.tokenizer import BOS, EOS, PAD, UNK, Tokenizer
 from textgen.trainer import FitConfig, append_json_line, fit, use_bfloat16
@@ -223,8 +224,9 @@ def evaluate(run: Run, contexts, batch: int = 50) -> dict[str, float]:
     return {"score": report["CIDEr"], **metrics}
 
 
-def _logger(run: Run):
-    return lambda line: append_json_line(run.folder / "log.jsonl", line)
+def _logger(run: Run) -> Callable[[dict], None]:
+    path = run.folder / "log.jsonl"
+    return lambda line: append_json_line(path, {**line, "peak_memory_gb": round(peak_memory() / 1e9, 2)})
 
 
 def say(text: str) -> None:

@@ -41,7 +41,9 @@ def test_path_bytes_file_and_image_give_the_same_captions(tiny, pictures):
     sources = [pictures[0], str(pictures[0]), data, io.BytesIO(data), Image.open(pictures[0])]
     found = [tiny.caption(source, n=2) for source in sources]
     assert all(captions == found[0] for captions in found)
-    assert [[c.text for c in cs] for cs in tiny.caption(sources, n=2)] == [[c.text for c in cs] for cs in found]
+    assert [[c.text for c in cs] for cs in tiny.caption(sources, n=2)] == [
+        [c.text for c in cs] for cs in found
+    ]
 
 
 def test_a_batch_equals_singles(tiny, pictures):
@@ -65,7 +67,9 @@ def test_temperature_0_is_one_beam(tiny, pictures):
     assert [cs[0].text for cs in greedy] == [cs[0].text for cs in beam]
 
 
-@pytest.mark.parametrize("settings", [{"n": 7}, {"n": 7, "beam": 1}, {"n": 7, "temperature": 1.0}, {"n": 7, "max_length": 1}])
+@pytest.mark.parametrize(
+    "settings", [{"n": 7}, {"n": 7, "beam": 1}, {"n": 7, "temperature": 1.0}, {"n": 7, "max_length": 1}]
+)
 def test_n_captions_asked_n_given(tiny, pictures, settings):
     captions = tiny.caption(pictures[0], **settings)
     assert len(captions) == 7
@@ -158,7 +162,9 @@ def test_evaluation_reports_scores_and_where_they_come_from(tiny, shapes, tmp_pa
     dataset = load_dataset(shapes)
     report, predictions = evaluate(tiny, dataset, "dev", DecodingConfig())
     assert report["pictures"] == len(predictions) == 8
-    assert report["CIDEr"] == pytest.approx(list(tiny.header["provenance"]["dev"].values())[-1]["CIDEr"], abs=0.01)
+    assert report["CIDEr"] == pytest.approx(
+        list(tiny.header["provenance"]["dev"].values())[-1]["CIDEr"], abs=0.01
+    )
     for part in ("split:dev", "beam:3", tiny.hash[:12], dataset.hash[:12]):
         assert part in report["signature"]
     save_predictions(tmp_path / "p.json", predictions)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -65,7 +66,12 @@ def test_json_is_one_document_and_alone_on_standard_output(capsys, tiny_model, p
     document = json.loads(out)
     assert status == 1
     assert_one_line(err)
-    assert [Path(photo["photo"]).name for photo in document["photos"]] == ["blue.png", "broken.jpg", "green.png", "red.png"]
+    assert [Path(photo["photo"]).name for photo in document["photos"]] == [
+        "blue.png",
+        "broken.jpg",
+        "green.png",
+        "red.png",
+    ]
     assert "HTML" in document["photos"][1]["error"]
     assert all(len(photo["captions"]) == 2 for photo in document["photos"] if "captions" in photo)
     assert run(capsys, *command)[1] == out
@@ -114,7 +120,10 @@ def test_attention_draws_a_tile_a_word(capsys, tiny_model, photos, tmp_path):
         (["train", "{shapes}", "--out", "{tmp}/run", "--encoder", "mobilnet_v2"], "mobilenet_v2"),
         (["train", "{shapes}", "--out", "{tmp}/run", "--encoder-weights", "{tmp}/none.pth"], "none.pth"),
         (["train", "{shapes}", "--out", "{tmp}/run", "--device", "gpu"], "device"),
-        (["train", "{shapes}", "--out", "{tmp}/run", "--cell", "lstn", "--encoder-weights", "{weights}"], "cell"),
+        (
+            ["train", "{shapes}", "--out", "{tmp}/run", "--cell", "lstn", "--encoder-weights", "{weights}"],
+            "cell",
+        ),
         (["train", "{shapes}"], "--out"),
     ],
 )
@@ -144,9 +153,13 @@ def test_info_shows_the_card(capsys, tiny_model):
     assert "vocabulary" not in json.loads(out) and json.loads(out)["provenance"]["settings"]["seed"] == 1
 
 
-def test_train_from_the_command_line_leaves_a_model_that_captions(capsys, shapes, weights_file, photos, tmp_path):
-    settings = "--encoder mobilenet_v3_small --image-size 64 --hidden 16 --embedding 16 --context 16 --heads 2".split()
-    epochs = "--epochs 1 --finetune-epochs 1 --min-count 1 --batch 8 --captions 2".split()
+def test_train_from_the_command_line_leaves_a_model_that_captions(
+    capsys, shapes, weights_file, photos, tmp_path
+):
+    settings = shlex.split(
+        "--encoder mobilenet_v3_small --image-size 64 --hidden 16 --embedding 16 --context 16 --heads 2"
+    )
+    epochs = shlex.split("--epochs 1 --finetune-epochs 1 --min-count 1 --batch 8 --captions 2")
     out = tmp_path / "run"
     status, printed, err = run(
         capsys, "train", shapes, "--out", out, "--encoder-weights", weights_file, *settings, *epochs

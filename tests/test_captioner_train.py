@@ -74,7 +74,9 @@ def test_the_same_seed_trains_the_same_model(shapes, short, uninterrupted, tmp_p
 
 
 @pytest.mark.parametrize("seconds_of_work", [0.3, 1.2])
-def test_resume_after_kill_9_equals_the_uninterrupted_run(shapes, short, uninterrupted, tmp_path, seconds_of_work):
+def test_resume_after_kill_9_equals_the_uninterrupted_run(
+    shapes, short, uninterrupted, tmp_path, seconds_of_work
+):
     out = tmp_path / "killed"
     settings = {**vars(short), "encoder_weights": str(short.encoder_weights), "save_minutes": 0.0}
     command = [sys.executable, "-c", SCRIPT, str(shapes), str(out), json.dumps(settings)]
@@ -90,7 +92,9 @@ def test_resume_after_kill_9_equals_the_uninterrupted_run(shapes, short, uninter
 
 
 @pytest.mark.parametrize("phase", ["cross-entropy", "fine-tuning", "self-critical"])
-def test_sigterm_saves_at_the_step_and_resume_goes_on(shapes, short, uninterrupted, tmp_path, monkeypatch, phase):
+def test_sigterm_saves_at_the_step_and_resume_goes_on(
+    shapes, short, uninterrupted, tmp_path, monkeypatch, phase
+):
     import captioner.phases as phases
 
     real, steps = phases.fit, []
@@ -112,7 +116,9 @@ def test_sigterm_saves_at_the_step_and_resume_goes_on(shapes, short, uninterrupt
     assert_same_run(uninterrupted, tmp_path / "run")
 
 
-def test_training_from_a_model_keeps_its_vocabulary_and_never_leaves_a_worse_one(tiny_model, shapes, tiny_settings, tmp_path):
+def test_training_from_a_model_keeps_its_vocabulary_and_never_leaves_a_worse_one(
+    tiny_model, shapes, tiny_settings, tmp_path
+):
     settings = {**tiny_settings, "epochs": 0, "finetune_epochs": 1, "scst_epochs": 0, "finetune_rate": 1.0}
     metrics = train(shapes, tmp_path / "next", TrainConfig(**settings, start_from=tiny_model))
     before = json.loads((tiny_model / "model.json").read_text())
@@ -148,7 +154,9 @@ def test_an_unreadable_training_picture_stops_with_its_name(shapes, short, tmp_p
 
 def test_padding_does_not_change_the_loss():
     torch.manual_seed(0)
-    decoder = RNNDecoder(DecoderConfig(20, hidden_size=16, embedding_size=8, context_size=8, attention_heads=2)).eval()
+    decoder = RNNDecoder(
+        DecoderConfig(20, hidden_size=16, embedding_size=8, context_size=8, attention_heads=2)
+    ).eval()
     context = torch.randn(2, 4, 8)
     rows = [[5, 6, EOS], [7, EOS]]
 
@@ -182,7 +190,7 @@ def test_mirroring_spares_pictures_that_speak_of_left_or_right(shapes):
         return Example("a", Path("a"), (caption, "a dog"), "train")
 
     assert can_mirror(example("a man who left-handedly leftovers")) is False  # "left" stands alone before "-"
-    assert can_mirror(example("a dog on the Left ."))is False
+    assert can_mirror(example("a dog on the Left .")) is False
     assert can_mirror(example("a bright leftover")) is True
 
 

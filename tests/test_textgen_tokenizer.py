@@ -28,7 +28,7 @@ ENGLISH = [
     "I'd say I'm sure I'll see we've won and you're late.",
     'She said, "Hello there."',
     '"a" and "b"',
-    'it\'s "fine", isn\'t it?',
+    "it's \"fine\", isn't it?",
     "a dog (brown) runs [fast]; ok?",
     "{x} is: y",
     '("quoted") "(bracketed)"',
@@ -75,12 +75,18 @@ def test_words_are_joined_as_written_english(pieces, text):
     assert join_words(pieces) == text
 
 
-@given(st.lists(st.sampled_from(["``", "''", "'", "'s", "n't", "(", ")", "$", "...", ",", "a", "dog"]), max_size=9))
+@given(
+    st.lists(
+        st.sampled_from(["``", "''", "'", "'s", "n't", "(", ")", "$", "...", ",", "a", "dog"]), max_size=9
+    )
+)
 @settings(deadline=None, database=None, derandomize=True)
 def test_joining_any_pieces_loses_no_letter(pieces):
     written = "".join(pieces).replace("``", '"').replace("''", '"')
     joined = join_words(pieces)
-    assert joined.replace(" ", "").replace('"', "").replace("'", "") == written.replace('"', "").replace("'", "")
+    assert joined.replace(" ", "").replace('"', "").replace("'", "") == written.replace('"', "").replace(
+        "'", ""
+    )
 
 
 @given(st.text(max_size=40))
@@ -90,7 +96,9 @@ def test_characters_round_trip_exactly(text):
     assert tokenizer.decode(tokenizer.encode(text)) == text
 
 
-@pytest.mark.parametrize("text", ["NUL\0", "\ufeffBOM", "a\r\nb", "👩‍👩‍👧", "cafe\u0301", "\ud7ff", "<pad><eos>"])
+@pytest.mark.parametrize(
+    "text", ["NUL\0", "\ufeffBOM", "a\r\nb", "👩‍👩‍👧", "cafe\u0301", "\ud7ff", "<pad><eos>"]
+)
 def test_odd_characters_round_trip_exactly(text):
     tokenizer = CharTokenizer.fit([text])
     ids = tokenizer.encode(text)
@@ -111,7 +119,7 @@ def test_words_round_trip(text):
     [
         CharTokenizer.fit(["hello, wörld\n🙂"]),
         CharTokenizer([]),
-        WordTokenizer.fit(["A dog's \"ball\".", "two dogs"]),
+        WordTokenizer.fit(['A dog\'s "ball".', "two dogs"]),
         WordTokenizer.fit(["A dog's ball."], lowercase=False),
         WordTokenizer.fit(["A dog's ball."], punctuation=False),
         WordTokenizer([]),
@@ -164,10 +172,18 @@ def test_a_vocabulary_with_a_token_twice_is_refused_by_name(cls, tokens):
         cls(tokens)
 
 
-@pytest.mark.parametrize("data", [{"kind": "bpe", "tokens": []}, {"tokens": []}, {}])
+@pytest.mark.parametrize(
+    "data", [{"kind": "bpe", "tokens": []}, {"kind": ["word"], "tokens": []}, {"tokens": []}, {}, [], None]
+)
 def test_an_unknown_kind_is_refused_and_the_known_are_listed(data):
     with pytest.raises(UserError, match=r"vocabulary: unknown kind .*known: char, word"):
         Tokenizer.from_json(data)
+
+
+@pytest.mark.parametrize("tokens", [None, "abc", {"a": 0}, [1], ["a", None], [["a"]]], ids=str)
+def test_a_damaged_list_of_tokens_is_refused_by_name(tokens):
+    with pytest.raises(UserError, match="vocabulary: tokens must be a list of strings"):
+        Tokenizer.from_json({"kind": "char", "tokens": tokens})
 
 
 def test_the_bare_tokenizer_cannot_be_made():
@@ -208,5 +224,11 @@ def test_composed_and_decomposed_letters_are_one_word():
 def test_rules_of_case_and_punctuation():
     assert WordTokenizer.fit(["A Dog, a dog."]).split("A, Dog!") == ["a", ",", "dog", "!"]
     assert WordTokenizer([], lowercase=False).split("A Dog") == ["A", "Dog"]
-    assert WordTokenizer([], punctuation=False).split('A "Dog", isn\'t it?') == ["a", "dog", "is", "n't", "it"]
+    assert WordTokenizer([], punctuation=False).split('A "Dog", isn\'t it?') == [
+        "a",
+        "dog",
+        "is",
+        "n't",
+        "it",
+    ]
     assert not PUNCTUATION & set(split_words("a -- b ... `c', d; e: f!", punctuation=False))

@@ -60,12 +60,16 @@ def read_header(folder: Path, kind: str) -> dict:
         raise UserError(f"{folder}: {what}") from error
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not JSON, or damaged: {error}") from error
     if not isinstance(header, dict) or not isinstance(header.get("format"), int):
         raise UserError(f"{path}: not a model of this program: it has no format number")
+    if header["format"] < 1:
+        raise UserError(f"{path}: format {header['format']} is none of this program's")
     if header["format"] > FORMAT:
-        raise UserError(f"{path}: format {header['format']} is newer than this program knows ({FORMAT}); update it")
+        raise UserError(
+            f"{path}: format {header['format']} is newer than this program knows ({FORMAT}); update it"
+        )
     if header.get("kind") != kind:
         raise UserError(f"{path}: a model of kind {header.get('kind')!r}, not {kind!r}")
     for name in ("config", "vocabulary", "provenance"):
@@ -88,10 +92,11 @@ def read(folder: Path, kind: str) -> Bundle:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from error
     except (SafetensorError, KeyError, ValueError) as error:
         raise UserError(f"{path}: not a safetensors file, or truncated") from error
-    for name, array in weights.items():
+    with np.errstate(over="ignore"):
+        wide = {name: array.astype(np.float32) for name, array in weights.items()}
+    for name, array in wide.items():
         if not np.isfinite(array).all():
-            raise UserError(f"{path}: {name} holds NaN or infinite numbers")
-    wide = {name: array.astype(np.float32) for name, array in weights.items()}
+            raise UserError(f"{path}: {name!r} holds NaN or infinite numbers")
     return Bundle(folder, header, wide, hashlib.sha256(data).hexdigest())
 
 
@@ -104,4 +109,4 @@ def check_shapes(bundle: Bundle, expected: Mapping[str, tuple[int, ...]]) -> Non
         if bundle.weights[name].shape != tuple(shape):
             raise UserError(f"{path}: {name} is {bundle.weights[name].shape}, {HEADER} says {tuple(shape)}")
     if extra := sorted(set(bundle.weights) - set(expected)):
-        raise UserError(f"{path}: {extra[0]} does not belong to this model")
+        raise UserError(f"{path}: {extra[0]!r} does not belong to this model")

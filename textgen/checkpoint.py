@@ -64,4 +64,6 @@ def load_state(path: Path) -> dict:
     except OSError as error:  # nothing wrong with the file itself, perhaps
         raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
     except Exception as error:  # torch raises RuntimeError, EOFError, UnpicklingError, ... for a damaged file
-        raise UserError(f"{path}: not a checkpoint of this program, or damaged; delete it to start anew") from error
+        raise UserError(
+            f"{path}: not a checkpoint of this program, or damaged; delete it to start anew"
+        ) from error

@@ -59,11 +59,18 @@ def _parse(prog: str, description: str, commands: Mapping[str, type], argv: Sequ
 
 
 def _refuse(box: str, prog: str) -> NoReturn:
-    """tyro explains a wrong option in a box of several lines; ours is one line."""
-    inside = [line.strip("│ ") for line in box.splitlines() if line.startswith("│")]
-    text: list[str] = []
-    for line in inside:
-        if not line.strip("─ "):
-            break
-        text.append(line)
-    raise UserError(f"{' '.join(text) or box.strip()}; see {prog} --help")
+    """tyro explains a wrong option in a box of several lines, drawn with or without frames; ours is one line."""
+    sections: list[list[str]] = [[]]
+    for line in box.splitlines():
+        text = line.strip("│ ")
+        if text and not text.strip("─-"):
+            sections.append([])
+        elif text and text[0] not in "╭╰":
+            sections[-1].append(text)
+    if not box.startswith("╭"):
+        sections = sections[1:]  # without frames the title is a section of its own
+    message = " ".join(sections[0]) if sections else box.strip()
+    for hint in sections[1:]:
+        if hint[0].startswith(("Perhaps", "Available")):
+            message += f"; {hint[0][0].lower()}{' '.join(hint[:2])[1:]}"
+    raise UserError(f"{message}; see {prog} --help")

@@ -54,7 +54,9 @@ class DecoderConfig:
         if self.context_size < 0:
             raise UserError(f"context_size: {self.context_size} must be 0 (plain text) or more")
         if self.context_size and self.hidden_size % self.attention_heads:
-            raise UserError(f"attention_heads: {self.attention_heads} does not divide hidden_size {self.hidden_size}")
+            raise UserError(
+                f"attention_heads: {self.attention_heads} does not divide hidden_size {self.hidden_size}"
+            )
         if not 0 <= self.dropout < 1:
             raise UserError(f"dropout: {self.dropout} is outside 0 to 1")
 

@@ -53,6 +53,7 @@ def stream(
     so the same key gives the same text in any batch. Stops when every row has produced `end`, or after
     `max_length` columns.
     """
+    _check(constraints, end, max_length)
     rows = len(prompts)
     active = np.arange(rows)
     draws = uniform_rows(seed, range(rows) if keys is None else keys)
@@ -80,7 +81,10 @@ def generate(model: StepModel, prompts: np.ndarray, **options) -> list[Generated
     columns = list(stream(model, prompts, **options))
     ids = np.stack([column.ids for column in columns], axis=1)
     log_probs = np.stack([column.log_probs for column in columns], axis=1).sum(axis=1)
-    return [_sequence(row, log_prob, options["end"]) for row, log_prob in zip(ids.tolist(), log_probs, strict=True)]
+    return [
+        _sequence(row, log_prob, options["end"])
+        for row, log_prob in zip(ids.tolist(), log_probs, strict=True)
+    ]
 
 
 def _sequence(ids: list[int], log_prob: float, end: int | None) -> Generated:
@@ -107,8 +111,12 @@ def beam_search(
     beam; a prompt is done when W have finished, so one beam is greedy decoding. Where fewer than `n_best`
     finish within `max_length`, the best unfinished ones follow, marked as such.
     """
+    _check(constraints, end, max_length)
     if beam_size < 1:
         raise UserError(f"beam: {beam_size} must be 1 or more")
+    if constraints.repetition_penalty != 1:
+        # Beams compare the model's log-probabilities; penalised ones would no longer be that.
+        raise UserError("repetition_penalty: only sampling takes it; beam search has no_repeat_ngram")
     batch, width = len(prompts), max(beam_size, n_best)
     logits, state = model.prefill(prompts, model.start(context, batch))
     # Before the first token a prompt has one beam; the others start at -inf and are filled by its continuations.
@@ -154,17 +162,27 @@ def beam_search(
     return [[done for _, done in sorted(found, key=lambda item: -item[0])[:n_best]] for found in ended]
 
 
+def _check(constraints: Constraints, end: int | None, max_length: int) -> None:
+    if max_length < 1:
+        raise UserError(f"max_length: {max_length} must be 1 or more")
+    needed = len(set(constraints.required)) + (end is not None)
+    if constraints.required and needed > max_length:
+        raise UserError(f"required: {needed} tokens with the end do not fit into {max_length}")
+
+
 def _best_continuations(
     scores: np.ndarray, log_probs: np.ndarray, count: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Of `scores` (B, W) + `log_probs` (B * W, V), the `count` best a context: beam, token and total, each (B, count)."""
-    batch, width = scores.shape
-    kept = min(count, log_probs.shape[1])
-    last = -np.partition(-log_probs, kept - 1, axis=1)[:, kept - 1 : kept]
-    above, tied = log_probs > last, log_probs == last
-    # Ties go to the lower id, as in argmax; argpartition would take any of them.
-    above |= tied & (np.cumsum(tied, axis=1) <= kept - above.sum(axis=1, keepdims=True))
-    tokens = np.nonzero(above)[1].reshape(-1, kept)
+    batch, size = len(scores), log_probs.shape[1]
+    kept = min(count, size)
+    last = np.partition(log_probs, size - kept, axis=1)[:, size - kept, None]
+    above = log_probs >= last
+    if np.count_nonzero(above) > len(above) * kept:
+        # Ties go to the lower id, as in argmax; they are rare, and the full passes are slow.
+        above, tied = log_probs > last, log_probs == last
+        above |= tied & (np.cumsum(tied, axis=1) <= kept - above.sum(axis=1, keepdims=True))
+    tokens = (np.flatnonzero(above) % size).reshape(-1, kept)
     totals = scores.reshape(-1, 1) + np.take_along_axis(log_probs, tokens, axis=1)
     totals, tokens = totals.reshape(batch, -1), tokens.reshape(batch, -1)
     order = np.argsort(-totals, axis=1, kind="stable")[:, :count]

@@ -62,8 +62,9 @@ class Constraints:
     """No n-gram of this many tokens twice; 0 is off."""
 
     def __post_init__(self) -> None:
-        if not self.repetition_penalty > 0 or math.isinf(self.repetition_penalty):
-            raise UserError(f"repetition_penalty: {self.repetition_penalty} must be a positive number")
+        # Further out the products overflow and leave a row without a candidate.
+        if not 0.01 <= self.repetition_penalty <= 100:
+            raise UserError(f"repetition_penalty: {self.repetition_penalty} is outside 0.01 to 100")
         if self.no_repeat_ngram < 0:
             raise UserError(f"no_repeat_ngram: {self.no_repeat_ngram} must be 0 (off) or more")
         if clash := set(self.required) & set(self.banned):
@@ -79,7 +80,9 @@ def constrain(
     `steps_left` counts this step. NaN or +inf logits raise UserError: the model is broken, not the request.
     """
     if not (logits < np.inf).all():
-        raise UserError("the model computed NaN or infinity; its weights are damaged or its training diverged")
+        raise UserError(
+            "the model computed NaN or infinity; its weights are damaged or its training diverged"
+        )
     logits = logits.astype(np.float32, copy=True)
     length = history.shape[1]
     rows = np.arange(len(logits))[:, None]
@@ -110,7 +113,9 @@ def constrain(
     return logits
 
 
-def _require(logits: np.ndarray, history: np.ndarray, required: Sequence[int], end: int | None, left: int) -> None:
+def _require(
+    logits: np.ndarray, history: np.ndarray, required: Sequence[int], end: int | None, left: int
+) -> None:
     ids = np.array(sorted(set(required)))
     missing = ~(history[:, :, None] == ids).any(axis=1)  # (N, R)
     if end is not None:
@@ -142,7 +147,7 @@ def sample(logits: np.ndarray, uniforms: np.ndarray | None, config: SamplingConf
         weights = np.exp((logits - best) / config.temperature)  # the best is 1: finite at any temperature
     order = None
     if 0 < config.top_k < logits.shape[1] or config.top_p < 1:
-        order = np.argsort(-weights, axis=1, kind="stable")
+        order = np.argsort(-logits, axis=1, kind="stable")  # at a huge temperature all weights tie
         weights = np.take_along_axis(weights, order, axis=1)
         if config.top_k:
             weights[:, config.top_k :] = 0

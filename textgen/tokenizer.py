@@ -85,10 +85,14 @@ class Tokenizer(ABC):
     def from_json(data: dict) -> Tokenizer:
         """The tokeniser that `to_json` wrote."""
         kinds = {cls.kind: cls for cls in (CharTokenizer, WordTokenizer)}
-        if data.get("kind") not in kinds:
-            raise UserError(f"vocabulary: unknown kind {data.get('kind')!r}; known: {', '.join(kinds)}")
+        kind = data.get("kind") if isinstance(data, dict) else None
+        if not isinstance(kind, str) or kind not in kinds:
+            raise UserError(f"vocabulary: unknown kind {kind!r}; known: {', '.join(kinds)}")
+        tokens = data.get("tokens")
+        if not isinstance(tokens, list) or not all(isinstance(token, str) for token in tokens):
+            raise UserError("vocabulary: tokens must be a list of strings")
         options = {key: value for key, value in data.items() if key not in ("kind", "tokens")}
-        return kinds[data["kind"]](data["tokens"], **options)
+        return kinds[kind](tokens, **options)
 
 
 class CharTokenizer(Tokenizer):

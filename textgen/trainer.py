@@ -79,11 +79,14 @@ def pick_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-    except RuntimeError as error:
-        raise UserError(f"device: unknown {name!r}; known: auto, cpu, cuda") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
+    except RuntimeError:
+        device = None
+    if device is None or device.type not in ("cpu", "cuda"):
+        raise UserError(f"device: unknown {name!r}; known: auto, cpu, cuda")
+    if device.type == "cuda" and (device.index or 0) >= (shown := torch.cuda.device_count()):
+        count = f"{shown or 'no'} GPU{'s' * (shown > 1)}"
         raise UserError(
-            f"device: {name} was asked for, but this machine shows no GPU; use --device cpu or auto"
+            f"device: {name} was asked for, but this machine shows {count}; use --device cpu or auto"
         )
     return device
 
@@ -187,11 +190,14 @@ def fit(
     last, best = folder / "last.pt", folder / "best.pt"
     if resume and last.exists():
         saved = load_state(last)
-        model.load_state_dict(saved["model"])
-        optimizer.load_state_dict(saved["optimizer"])
-        for kept, value in zip(average.kept, saved["average"], strict=True):
-            kept.copy_(value)
-        progress = saved["progress"]
+        try:
+            model.load_state_dict(saved["model"])
+            optimizer.load_state_dict(saved["optimizer"])
+            for kept, value in zip(average.kept, saved["average"], strict=True):
+                kept.copy_(value)
+            progress = saved["progress"]
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise UserError(f"{last}: the checkpoint of another model; delete it to start anew") from error
 
     def save() -> None:
         state = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
@@ -223,7 +229,7 @@ def fit(
                     average.update(step)
                     bad_in_a_row = 0
                     for name, figure in {"loss": value.item(), **figures}.items():
-                        progress["sums"][name] = progress["sums"].get(name, 0.0) + figure
+                        progress["sums"][name] = progress["sums"].get(name, 0.0) + float(figure)
                 else:
                     bad_in_a_row += 1
                     progress["skipped"] += 1
@@ -245,8 +251,9 @@ def fit(
             figures = {name: value / steps for name, value in progress["sums"].items()}
             model.eval()
             with average.applied():
-                metrics = evaluate()
-                if better := progress["best"] is None or metrics["score"] > progress["best"]["score"]:
+                # numpy's numbers would make the checkpoint unreadable: loading it runs no code.
+                metrics = {name: float(value) for name, value in evaluate().items()}
+                if better := progress["best"] is None or _rank(metrics) > _rank(progress["best"]):
                     progress["best"] = metrics
                     save_state(best, {"model": model.state_dict()})
                     on_best(metrics)
@@ -260,6 +267,11 @@ def fit(
     model.load_state_dict(load_state(best)["model"])
     model.eval()
     return progress["best"]
+
+
+def _rank(metrics: dict[str, float]) -> float:
+    """`score`, with NaN below everything."""
+    return -math.inf if math.isnan(metrics["score"]) else metrics["score"]
 
 
 def _bar(batches: Batches, epoch: int, start: int, label: str) -> Iterator[Any]:

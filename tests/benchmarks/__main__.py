@@ -1,0 +1,39 @@
+"""`python -m tests.benchmarks`: every figure in one run, as a table on standard error and JSON on standard output.
+
+`--data` and `--encoder-weights` point to Flickr8k and to the backbone's ImageNet weights; what needs them is
+left out, and said so, when they are not there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+from pathlib import Path
+
+from tests.benchmarks import captioning, training
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument("--data", type=Path, default=Path("../shared/flickr8k"))
+    parser.add_argument(
+        "--encoder-weights", type=Path, default=Path("../shared/encoders/mobilenet_v2_imagenet.safetensors")
+    )
+    parser.add_argument("--only", choices=["captioning", "training"])
+    options = parser.parse_args()
+    results = {"machine": {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()}}
+    if options.only != "training":
+        results["captioning"] = captioning.measure(options.data)
+    if options.only != "captioning":
+        results["training"] = training.measure(options.data, options.encoder_weights)
+    for group, figures in results.items():
+        for name, value in figures.items():
+            shown = f"{value:.2f}" if isinstance(value, float) else value
+            print(f"{group:12} {name:45} {shown}", file=sys.stderr)
+    print(json.dumps(results, indent=1))
+
+
+main()
