@@ -128,13 +128,14 @@ class Captioner:
         return decode(self._engine, context, self.tokenizer, config, attention)
 
 
-def model_header(model, tokenizer: Tokenizer, size: int, provenance: dict) -> dict:
-    """What `model.json` says of a `CaptionModel`."""
+def model_header(model, tokenizer: Tokenizer, size: int, provenance: dict, notes: str = "") -> dict:
+    """What `model.json` says of a `CaptionModel`; `notes` is Markdown for its card."""
     return {
         "kind": KIND,
         "config": {"encoder": model.encoder.name, "decoder": asdict(model.decoder.config)},
         "preprocessing": {"size": size, "resize": "whole picture to a square, bilinear"},
         "provenance": provenance,
+        "notes": notes,
         "vocabulary": tokenizer.to_json(),
     }
 

@@ -15,6 +15,7 @@ def model_card(header: dict) -> str:
         f"{config['encoder']} at {header['preprocessing']['size']} pixels, {decoder['num_layers']} x "
         f"{decoder['cell'].upper()}-{decoder['hidden_size']} with {decoder['attention_heads']}-head attention, "
         f"{decoder['vocab_size']} words.",
+        *(["", header["notes"].strip()] if header.get("notes") else []),
     ]
     stage = header["provenance"]
     while stage:

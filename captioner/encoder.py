@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from types import ModuleType
 
 import torch
 from torch import Tensor, nn
@@ -20,31 +21,26 @@ def _features(model: nn.Module) -> nn.Sequential:
     return nn.Sequential(*model.features.children())
 
 
-def _without_head(model: nn.Module) -> nn.Sequential:
-    return nn.Sequential(*list(model.children())[:-2])  # pooling and classifier
+def _without(last: int) -> Callable[[nn.Module], nn.Sequential]:
+    """All of a backbone's stages but the `last` ones: pooling and classifier."""
+    return lambda model: nn.Sequential(*list(model.children())[:-last])
 
 
-# Backbone -> how it is cut. The last feature map at 224 pixels is 7 x 7 for all of them.
-ENCODERS: dict[str, Callable[[nn.Module], nn.Sequential]] = {
-    "mobilenet_v2": _features,
-    "mobilenet_v3_small": _features,
-    "mobilenet_v3_large": _features,
-    "efficientnet_b0": _features,
-    "efficientnet_b1": _features,
-    "efficientnet_b2": _features,
-    "efficientnet_v2_s": _features,
-    "convnext_tiny": _features,
-    "convnext_small": _features,
-    "densenet121": _features,
-    "vgg16_bn": _features,
-    "resnet18": _without_head,
-    "resnet34": _without_head,
-    "resnet50": _without_head,
-    "resnet101": _without_head,
-    "resnet152": _without_head,
-    "resnext50_32x4d": _without_head,
-    "wide_resnet50_2": _without_head,
+# How a family of backbones is cut -> its members. At 224 pixels the last feature map is 7 x 7 for all of them.
+_FAMILIES = {
+    _features: """convnext_base convnext_small convnext_tiny densenet121 densenet169 densenet201 efficientnet_b0
+    efficientnet_b1 efficientnet_b2 efficientnet_b3 efficientnet_b4 efficientnet_v2_m efficientnet_v2_s mobilenet_v2
+    mobilenet_v3_large mobilenet_v3_small vgg16 vgg16_bn vgg19_bn""",
+    _without(
+        2
+    ): """regnet_x_800mf regnet_y_400mf regnet_y_3_2gf resnet18 resnet34 resnet50 resnet101 resnet152
+    resnext50_32x4d resnext101_32x8d wide_resnet50_2""",
+    _without(1): "mnasnet1_0 shufflenet_v2_x1_0",
 }
+ENCODERS: dict[str, Callable[[nn.Module], nn.Sequential]] = {
+    name: cut for cut, names in _FAMILIES.items() for name in names.split()
+}
+"""Backbone's name in torchvision -> how it is cut."""
 
 
 class Encoder(nn.Module):
@@ -62,6 +58,14 @@ class Encoder(nn.Module):
         self.register_buffer("std", torch.tensor(STD).view(3, 1, 1) * 255, persistent=False)
         with torch.no_grad():
             self.feature_size = self.eval()(torch.zeros(1, 64, 64, 3, dtype=torch.uint8)).shape[-1]
+
+    def train(self, mode: bool = True) -> Encoder:
+        super().train(mode)
+        # A norm that stands before its convolution (densenet) cannot be folded; it is frozen all the same.
+        for module in self.backbone.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eval()
+        return self
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Features (B, L, D) of RGB `pixels` (B, S, S, 3), uint8."""
@@ -82,18 +86,19 @@ def pretrained_encoder(name: str, weights: Path | None = None) -> Encoder:
     """
     backbone = _backbone(name)
     state = _read(weights) if weights else _download(name)
-    own = {key for key, value in backbone.state_dict().items() if not key.endswith("num_batches_tracked")}
+    own = backbone.state_dict()
     cut = _cut(name, backbone)  # shares its tensors with the backbone
     kept = {id(value) for value in cut.state_dict(keep_vars=True).values()}
-    wanted = {key for key, value in backbone.state_dict(keep_vars=True).items() if id(value) in kept} & own
+    wanted = {key for key, value in backbone.state_dict(keep_vars=True).items() if id(value) in kept}
+    wanted = {key for key in wanted if not key.endswith("num_batches_tracked")}
     if missing := sorted(wanted - set(state)):
         raise UserError(
             f"{weights or name}: not weights of {name}: {missing[0]} is missing ({len(missing)} in all)"
         )
     for key in wanted:
-        if state[key].shape != backbone.state_dict()[key].shape:
+        if state[key].shape != own[key].shape:
             raise UserError(f"{weights or name}: {key} is {tuple(state[key].shape)}, not of {name}")
-    backbone.load_state_dict({key: state[key] for key in wanted}, strict=False)
+        own[key].copy_(state[key])  # mnasnet's load_state_dict wants a version that files need not have
     return Encoder(name, _fold(cut))
 
 
@@ -102,11 +107,27 @@ def _backbone(name: str) -> nn.Module:
         import difflib
 
         near = difflib.get_close_matches(name, ENCODERS, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise UserError(f"encoder: unknown {name!r}{hint} Known: {', '.join(ENCODERS)}")
-    from torchvision.models import get_model
+        hint = f"did you mean {near[0]}? Known" if near else "known"
+        raise UserError(f"encoder: unknown {name!r}; {hint}: {', '.join(ENCODERS)}")
+    return _torchvision_models().get_model(name, weights=None).eval()
 
-    return get_model(name, weights=None).eval()
+
+def _torchvision_models() -> ModuleType:
+    """`torchvision.models`. A torchvision built for another torch fails in many ways, all of them at import."""
+    try:
+        from torchvision import models
+    except (ImportError, RuntimeError, AttributeError, OSError) as error:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            found = version("torchvision")
+        except PackageNotFoundError:
+            found = "(none)"
+        raise UserError(
+            f"torchvision {found} does not work with torch {torch.__version__} ({str(error).partition(chr(10))[0]}); "
+            "install them as a pair: pip install --force-reinstall torch torchvision"
+        ) from error
+    return models
 
 
 def _cut(name: str, backbone: nn.Module) -> nn.Sequential:
@@ -114,11 +135,10 @@ def _cut(name: str, backbone: nn.Module) -> nn.Sequential:
 
 
 def _download(name: str) -> dict[str, Tensor]:
-    from torchvision.models import get_model_weights
-
+    weights = _torchvision_models().get_model_weights(name).DEFAULT
     try:
-        return get_model_weights(name).DEFAULT.get_state_dict(progress=False, check_hash=True)
-    except OSError as error:  # URLError is one
+        return weights.get_state_dict(progress=False, check_hash=True)
+    except (OSError, RuntimeError) as error:  # URLError is the first, a wrong hash the second
         raise UserError(
             f"encoder: the weights of {name} could not be downloaded ({error}); "
             "give a local file with --encoder-weights FILE"
@@ -131,7 +151,8 @@ def _read(path: Path) -> dict[str, Tensor]:
             from safetensors.torch import load_file
 
             return load_file(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        return {key: value for key, value in state.items() if isinstance(value, Tensor)}
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file (--encoder-weights)") from error
     except Exception as error:  # every loader has its own for a damaged file

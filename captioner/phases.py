@@ -182,6 +182,8 @@ def _picture_batches(run: Run, seed: int) -> PictureBatches:
 
 
 def _groups(model: CaptionModel, encoder_rate: float, rate: float) -> list[tuple[nn.Module, float]]:
+    """Modules with their peak rates; an encoder at rate 0 is frozen, which saves its backward pass."""
+    model.encoder.requires_grad_(encoder_rate > 0)
     return [(model.encoder, encoder_rate), (model.bridge, rate), (model.decoder, rate)]
 
 

@@ -29,6 +29,8 @@ from textgen.errors import UserError
 from textgen.tokenizer import Tokenizer, WordTokenizer
 from textgen.trainer import Interrupted, pick_device
 
+_PATHS = ("encoder_weights", "start_from", "notes")
+
 
 def train(data: Path, out: Path, config: TrainConfig, resume: bool = False) -> dict[str, float]:
     """Trains on `data`, leaves the best model in `out` and the run's state in `out/training`; its dev metrics.
@@ -47,6 +49,7 @@ def train(data: Path, out: Path, config: TrainConfig, resume: bool = False) -> d
         say(f"{out}: no run to resume; starting one")
     if not (config.epochs or config.finetune_epochs or config.scst_epochs):
         raise UserError("epochs: nothing to train; all phases have 0 epochs")
+    _notes(config.notes)  # now, not after an epoch
     device = pick_device(config.device)
     dataset = load_dataset(data)
     if saved and saved[1] != dataset.hash:
@@ -111,7 +114,7 @@ def _saved_run(settings: Path) -> tuple[TrainConfig, str] | None:
     try:
         saved = json.loads(settings.read_text(encoding="utf-8"))
         config = saved["config"]
-        paths = {name: Path(config[name]) for name in ("encoder_weights", "start_from") if config[name]}
+        paths = {name: Path(config[name]) for name in _PATHS if config.get(name)}
         return TrainConfig(**{**config, **paths}), saved["data_hash"]
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(
@@ -176,7 +179,7 @@ def _new_model(config: TrainConfig, train: Sequence[Example]) -> tuple[CaptionMo
 def _header(run: Run, phases: dict[str, dict]) -> dict:
     config = dataclasses.asdict(run.config)
     # Names only: where somebody's files lie is nobody else's concern.
-    for name in ("encoder_weights", "start_from"):
+    for name in _PATHS:
         config[name] = config[name].name if config[name] else None
     provenance = {
         "command": shlex.join(["captioner", *sys.argv[1:]]),
@@ -189,4 +192,12 @@ def _header(run: Run, phases: dict[str, dict]) -> dict:
     }
     if run.parent:
         provenance["started_from"] = run.parent
-    return model_header(run.model, run.tokenizer, run.config.image_size, provenance)
+    notes = _notes(run.config.notes)
+    return model_header(run.model, run.tokenizer, run.config.image_size, provenance, notes)
+
+
+def _notes(path: Path | None) -> str:
+    try:
+        return path.read_text(encoding="utf-8") if path else ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read (--notes): {error}") from error

@@ -16,6 +16,8 @@ class TrainConfig:
     """Local file of the backbone's ImageNet weights, where torchvision cannot download them."""
     start_from: Path | None = None
     """Start from this trained model, with its vocabulary, backbone and sizes, instead of a new one."""
+    notes: Path | None = None
+    """Markdown for the model's card: what it is bad at, licences, whatever its users should know."""
     image_size: int = 224
     """Pixels a side: the whole picture is resized to this square."""
     cell: str = "lstm"
@@ -56,9 +58,9 @@ class TrainConfig:
     """Peak rate of the rest."""
     scst_epochs: int = 0
     """Epochs of self-critical training (Rennie et al. 2017) on CIDEr-D; 0 skips them."""
-    scst_encoder_rate: float = 1e-5
-    """Peak rate of the encoder."""
-    scst_rate: float = 5e-5
+    scst_encoder_rate: float = 0.0
+    """Peak rate of the encoder; 0 freezes it."""
+    scst_rate: float = 1e-4
     """Peak rate of the rest."""
     scst_samples: int = 5
     """Captions sampled a picture; each one's baseline is the mean of the others."""

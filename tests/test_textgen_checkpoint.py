@@ -170,7 +170,9 @@ class Bomb:
         return os.mkdir, (self.path,)
 
 
-@pytest.mark.parametrize("save", [torch.save, lambda bomb, path: path.write_bytes(pickle.dumps(bomb, protocol=2))])
+@pytest.mark.parametrize(
+    "save", [torch.save, lambda bomb, path: path.write_bytes(pickle.dumps(bomb, protocol=2))]
+)
 def test_a_pickle_with_code_is_refused_and_runs_nothing(tmp_path, save):
     path = tmp_path / "last.pt"
     save({"model": Bomb(tmp_path / "ran")}, path)
@@ -182,6 +184,7 @@ DAMAGE = {
     "empty": lambda data: b"",
     "cut in half": lambda data: data[: len(data) // 2],
     "without its last byte": lambda data: data[:-1],
+    "without its directory": lambda data: data[:-100],
     "without its start": lambda data: data[100:],
     "zeros": lambda data: bytes(len(data)),
     "text": lambda data: b"epoch 3\nloss 2.1\n",
@@ -200,12 +203,13 @@ def test_a_missing_checkpoint_says_what_to_do(tmp_path):
     assert refusal(load_state, path) == f"{path}: no such checkpoint; train without --resume to start anew"
 
 
-def test_a_checkpoint_that_cannot_be_opened_is_not_called_damaged(tmp_path, monkeypatch):
+def test_a_checkpoint_that_cannot_be_opened_is_not_called_damaged(old, monkeypatch):
     """Or somebody deletes a good one."""
 
     def fail(*_, **__):
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(torch, "load", fail)
-    path = tmp_path / "last.pt"
-    assert refusal(load_state, path) == f"{path}: cannot be read: Permission denied"
+    monkeypatch.setattr(Path, "open", fail)
+    assert refusal(load_state, old) == f"{old}: cannot be read: Permission denied"
+    monkeypatch.undo()
+    assert refusal(load_state, old.parent) == f"{old.parent}: cannot be read: Is a directory"

@@ -175,6 +175,31 @@ def test_no_text_ends_on_a_word_that_may_not_be_final_or_before_its_length():
             assert len(set(pairs)) == len(pairs)
 
 
+@pytest.mark.parametrize(
+    ("rules", "limit", "message"),
+    [
+        ({}, 0, "max_length: 0"),
+        ({}, -1, "max_length: -1"),
+        ({"required": (7,)}, 1, "required: 2 tokens with the end do not fit into 1"),
+        ({"required": (7, 8, 7)}, 2, "required: 3 tokens with the end do not fit into 2"),
+    ],
+    ids=str,
+)
+def test_a_length_that_cannot_hold_what_is_asked_is_refused_by_name(rules, limit, message):
+    options = {"constraints": Constraints(**rules), "end": EOS, "max_length": limit}
+    with pytest.raises(UserError, match=message):
+        generate(Scripted([5]), start_ids(1), **options)
+    with pytest.raises(UserError, match=message):
+        beam_search(Scripted([5]), start_ids(1), beam_size=2, **options)
+
+
+def test_beams_refuse_a_repetition_penalty_that_they_could_not_keep():
+    options = {"constraints": Constraints(repetition_penalty=1.2), "end": EOS, "max_length": 3}
+    assert generate(Scripted([5]), start_ids(1), **options)[0].ids == (5,)
+    with pytest.raises(UserError, match="repetition_penalty: only sampling takes it"):
+        beam_search(Scripted([5]), start_ids(1), beam_size=2, **options)
+
+
 def test_a_model_that_computes_nan_is_named():
     decoder = build(0, context=False)
     with torch.no_grad():

@@ -58,12 +58,15 @@ def load_state(path: Path) -> dict:
     import torch
 
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        file = path.open("rb")
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such checkpoint; train without --resume to start anew") from error
-    except OSError as error:  # nothing wrong with the file itself, perhaps
-        raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except Exception as error:  # torch raises RuntimeError, EOFError, UnpicklingError, ... for a damaged file
-        raise UserError(
-            f"{path}: not a checkpoint of this program, or damaged; delete it to start anew"
-        ) from error
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+    with file:
+        try:
+            return torch.load(file, map_location="cpu", weights_only=True)
+        except Exception as error:  # RuntimeError, EOFError, UnpicklingError, OSError, ... as the damage is
+            raise UserError(
+                f"{path}: not a checkpoint of this program, or damaged; delete it to start anew"
+            ) from error

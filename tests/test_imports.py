@@ -1,0 +1,162 @@
+"""The layout: imports point one way, heavy ones come late, and nothing that runs code from a file is imported."""
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+BELOW = {"textgen": set(), "captioner": {"textgen"}, "app": {"textgen", "captioner"}}
+MODULES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+    for package in BELOW
+    for path in sorted((ROOT / package).rglob("*.py"))
+}
+TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in MODULES.items()}
+
+
+def imports(tree, late=True):
+    """Names of the modules that a module imports; without `late`, those that importing it imports."""
+    found = set()
+    for node in ast.walk(tree) if late else at_import(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, "a relative import hides where it points"
+            # `from textgen import bundle` imports textgen.bundle
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def at_import(node):
+    """The nodes that run when the module is imported: not the bodies of functions."""
+    for child in ast.iter_child_nodes(node):
+        if not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            yield child
+            yield from at_import(child)
+
+
+def top(names):
+    return {name.partition(".")[0] for name in names}
+
+
+def reached(name):
+    """Every module that importing `name` loads, as far as it is the project's or somebody else's top level."""
+    seen, todo = set(), {name}
+    while todo:
+        current = todo.pop()
+        seen.add(current)
+        if current in TREES:
+            parents = {current.rpartition(".")[0]} - {""}
+            todo |= (imports(TREES[current], late=False) | parents) - seen
+    return top(seen - set(TREES))
+
+
+def calls(tree, owner, attribute):
+    """Whether `owner.attribute` is used, or imported by its name."""
+    return any(
+        (isinstance(node, ast.Attribute) and node.attr == attribute and ast.unparse(node.value) == owner)
+        or (
+            isinstance(node, ast.ImportFrom)
+            and node.module.endswith(owner)
+            and attribute in {alias.name for alias in node.names}
+        )
+        for node in ast.walk(tree)
+    )
+
+
+def test_the_modules_are_found():
+    assert {"textgen.decoder", "captioner.images", "captioner", "textgen"} <= set(TREES)
+
+
+@pytest.mark.parametrize("name", TREES)
+def test_imports_point_one_way(name):
+    package = name.partition(".")[0]
+    assert top(imports(TREES[name])) & set(BELOW) <= BELOW[package] | {package}
+
+
+@pytest.mark.parametrize(
+    ("name", "unknown"),
+    [
+        ("textgen.decoder", {"textgen.sampling", "textgen.generate", "textgen.tokenizer", "textgen.engine"}),
+        ("textgen.engine", {"textgen.sampling", "textgen.generate", "textgen.tokenizer"}),
+        ("textgen.generate", {"textgen.decoder", "torch"}),
+        ("textgen.sampling", {"textgen.decoder", "textgen.generate", "torch"}),
+        ("textgen.tokenizer", {"textgen.decoder", "torch"}),
+        ("captioner.model", {"textgen.sampling", "textgen.generate", "textgen.tokenizer"}),
+        ("captioner.metrics", {"torch", "captioner.model", "captioner.caption"}),
+        ("captioner.decoding", {"torch", "captioner.model"}),
+    ],
+)
+def test_what_a_module_knows_nothing_of(name, unknown):
+    found = imports(TREES[name])
+    assert not unknown & (found | top(found))
+
+
+def test_a_picture_is_opened_in_one_place():
+    users = {name for name, tree in TREES.items() if calls(tree, "Image", "open")}
+    assert users == {"captioner.images"}
+
+
+def test_torchvision_is_known_to_the_encoder_only():
+    users = {name for name, tree in TREES.items() if "torchvision" in top(imports(tree))}
+    assert users == {"captioner.encoder"}
+
+
+def test_streamlit_is_known_to_the_page_only():
+    users = {name for name, tree in TREES.items() if "streamlit" in top(imports(tree))}
+    assert all(name.startswith("app") for name in users)
+
+
+@pytest.mark.parametrize("name", TREES)
+def test_nothing_runs_code_from_a_file(name):
+    tree = TREES[name]
+    assert not top(imports(tree)) & {
+        "pickle",
+        "cPickle",
+        "dill",
+        "cloudpickle",
+        "joblib",
+        "shelve",
+        "marshal",
+    }
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call):
+            continue
+        function = ast.unparse(node.func)
+        options = {option.arg: ast.unparse(option.value) for option in node.keywords}
+        assert function not in ("eval", "exec")
+        assert options.get("allow_pickle", "False") == "False"
+        if function == "torch.load":
+            assert options["weights_only"] == "True"
+
+
+LIGHT = [
+    "captioner",
+    "captioner.cli",
+    "captioner.metrics",
+    "captioner.datasets",
+    "captioner.images",
+    "captioner.caption",
+    "textgen.generate",
+    "textgen.tokenizer",
+    "textgen.bundle",
+    "textgen.checkpoint",
+]
+HEAVY = {"torch", "torchvision", "nltk", "streamlit", "matplotlib", "scipy", "pandas"}
+
+
+@pytest.mark.parametrize("name", LIGHT)
+def test_a_light_module_asks_for_nothing_heavy(name):
+    assert not reached(name) & HEAVY
+
+
+def test_importing_the_light_modules_loads_nothing_heavy():
+    """As above, but what the libraries load in turn is seen, too."""
+    code = f"import {', '.join(LIGHT)}, json, sys; print(json.dumps(list(sys.modules)))"
+    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 0, ended.stderr
+    assert not set(json.loads(ended.stdout)) & HEAVY
