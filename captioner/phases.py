@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -48,17 +48,6 @@ class Run:
     best_score: float = -1.0
     dev_pixels: np.ndarray | None = None
 
-    def fit_config(self, epochs: int, ema: float, seed: int, **options) -> FitConfig:
-        config = self.config
-        return FitConfig(
-            epochs,
-            ema_decay=ema,
-            seed=seed,
-            precision=config.precision,
-            save_minutes=config.save_minutes,
-            **options,
-        )
-
 
 def cross_entropy(run: Run, folder: Path, keep: Keep, resume: bool) -> dict[str, float]:
     """Trains bridge and decoder on cached features; the encoder is frozen. Returns the best dev metrics."""
@@ -74,19 +63,9 @@ def cross_entropy(run: Run, folder: Path, keep: Keep, resume: bool) -> dict[str,
     def dev_contexts(start: int, end: int) -> Tensor:
         return model.bridge(torch.tensor(features["dev"][start:end, 0]).to(run.device).float())
 
-    return fit(
-        model,
-        [(model.bridge, config.learning_rate), (model.decoder, config.learning_rate)],
-        batches,
-        loss,
-        run.fit_config(config.epochs, 0.0, config.seed),
-        folder,
-        evaluate=lambda: evaluate(run, dev_contexts),
-        on_best=keep,
-        log=_logger(run),
-        resume=resume,
-        label="cross-entropy",
-    )
+    groups = [(model.bridge, config.learning_rate), (model.decoder, config.learning_rate)]
+    fit_config = FitConfig(config.epochs, seed=config.seed)
+    return _fit(run, groups, batches, loss, fit_config, folder, dev_contexts, keep, resume)
 
 
 def fine_tuning(run: Run, folder: Path, keep: Keep, resume: bool) -> dict[str, float]:
@@ -98,19 +77,9 @@ def fine_tuning(run: Run, folder: Path, keep: Keep, resume: bool) -> dict[str, f
         context = model.context(torch.from_numpy(batch.pictures).to(run.device))
         return _caption_loss(model.decoder, context, batch, config.label_smoothing), {}
 
-    return fit(
-        model,
-        _groups(model, config.finetune_encoder_rate, config.finetune_rate),
-        batches,
-        loss,
-        run.fit_config(config.finetune_epochs, config.ema, config.seed + 1),
-        folder,
-        evaluate=lambda: evaluate(run, dev_pictures(run)),
-        on_best=keep,
-        log=_logger(run),
-        resume=resume,
-        label="fine-tuning",
-    )
+    groups = _groups(model, config.finetune_encoder_rate, config.finetune_rate)
+    fit_config = FitConfig(config.finetune_epochs, seed=config.seed + 1, ema_decay=config.ema)
+    return _fit(run, groups, batches, loss, fit_config, folder, dev_pictures(run), keep, resume)
 
 
 def self_critical(run: Run, folder: Path, keep: Keep, resume: bool) -> dict[str, float]:
@@ -128,7 +97,7 @@ def self_critical(run: Run, folder: Path, keep: Keep, resume: bool) -> dict[str,
     def loss(batch: CaptionBatch, step: int) -> tuple[Tensor, dict]:
         context = model.context(torch.from_numpy(batch.pictures).to(run.device))
         rows = len(context) * config.scst_samples
-        with torch.no_grad():
+        with torch.no_grad(), torch.autocast(run.device.type, enabled=False):
             engine = TorchEngine(model.decoder)
             sampled = generate(
                 engine,
@@ -140,7 +109,10 @@ def self_critical(run: Run, folder: Path, keep: Keep, resume: bool) -> dict[str,
                 max_length=config.max_length,
                 seed=config.seed * 1_000_003 + step,
             )
+        # The gradient is of the very policy that was sampled from. With dropout in one of the two, samples that
+        # the other finds unlikely are pushed down without end, and training diverges.
         model.train()
+        model.decoder.dropout.eval()
         words = [
             [*(tokenizer.tokens[index] for index in caption.ids), *([EOS] if caption.finished else [])]
             for caption in sampled
@@ -159,18 +131,30 @@ def self_critical(run: Run, folder: Path, keep: Keep, resume: bool) -> dict[str,
         weight = advantage[:, None].expand_as(targets)[real]
         return (weight * nll).sum() / real.sum(), {"reward": float(reward.mean())}
 
+    groups = _groups(model, config.scst_encoder_rate, config.scst_rate)
+    fit_config = FitConfig(config.scst_epochs, seed=config.seed + 2, ema_decay=config.ema)
+    return _fit(run, groups, batches, loss, fit_config, folder, dev_pictures(run), keep, resume)
+
+
+def _fit(
+    run: Run, groups, batches, loss, config: FitConfig, folder: Path, contexts, keep: Keep, resume: bool
+):
+    """`fit` with what is the same in every phase; the phase's name is its folder's."""
+    log_file = run.folder / "log.jsonl"
     return fit(
-        model,
-        _groups(model, config.scst_encoder_rate, config.scst_rate),
+        run.model,
+        groups,
         batches,
         loss,
-        run.fit_config(config.scst_epochs, config.ema, config.seed + 2),
+        replace(config, precision=run.config.precision, save_minutes=run.config.save_minutes),
         folder,
-        evaluate=lambda: evaluate(run, dev_pictures(run)),
+        evaluate=lambda: evaluate(run, contexts),
         on_best=keep,
-        log=_logger(run),
+        log=lambda line: append_json_line(
+            log_file, {**line, "peak_memory_gb": round(peak_memory() / 1e9, 2)}
+        ),
         resume=resume,
-        label="self-critical",
+        label=folder.name,
     )
 
 
@@ -209,6 +193,7 @@ def dev_pictures(run: Run) -> Callable[[int, int], Tensor]:
 
 def evaluate(run: Run, contexts, batch: int = 50) -> dict[str, float]:
     """Dev metrics of captions with the default decoding, and three of them to look at."""
+    run.model.eval()
     engine = TorchEngine(run.model.decoder)
     texts: list[str] = []
     bfloat16 = use_bfloat16(run.config.precision, run.device) and run.device.type == "cuda"
@@ -224,11 +209,6 @@ def evaluate(run: Run, contexts, batch: int = 50) -> dict[str, float]:
     }
     say("  " + ", ".join(f"{name} {value:.1f}" for name, value in metrics.items()))
     return {"score": report["CIDEr"], **metrics}
-
-
-def _logger(run: Run) -> Callable[[dict], None]:
-    path = run.folder / "log.jsonl"
-    return lambda line: append_json_line(path, {**line, "peak_memory_gb": round(peak_memory() / 1e9, 2)})
 
 
 def say(text: str) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from textgen.errors import UserError
+
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -60,7 +62,7 @@ class TrainConfig:
     """Epochs of self-critical training (Rennie et al. 2017) on CIDEr-D; 0 skips them."""
     scst_encoder_rate: float = 0.0
     """Peak rate of the encoder; 0 freezes it."""
-    scst_rate: float = 1e-4
+    scst_rate: float = 5e-5
     """Peak rate of the rest."""
     scst_samples: int = 5
     """Captions sampled a picture; each one's baseline is the mean of the others."""
@@ -75,3 +77,17 @@ class TrainConfig:
     """auto, cpu or cuda."""
     save_minutes: float = 5.0
     """Minutes between checkpoints within an epoch."""
+
+    def __post_init__(self) -> None:
+        if self.scst_samples < 2:
+            raise UserError(
+                f"scst_samples: {self.scst_samples} must be 2 or more: samples are compared with each other"
+            )
+        for name in ("image_size", "min_count", "max_length", "batch", "captions"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name}: {getattr(self, name)} must be 1 or more")
+        for name in ("epochs", "finetune_epochs", "scst_epochs"):
+            if getattr(self, name) < 0:
+                raise UserError(f"{name}: {getattr(self, name)} must be 0 or more")
+        if not 0 < self.crop <= 1:
+            raise UserError(f"crop: {self.crop} must be above 0 and at most 1")

@@ -80,7 +80,7 @@ for step in range(1, t.STEPS * t.EPOCHS):
 def test_killed_at_any_step_and_resumed_is_straight_through(tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", KILLED, str(tmp_path)]
-    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
     assert ended.returncode == 0, ended.stderr
     straight = train(tmp_path / "straight")
     repeated = []

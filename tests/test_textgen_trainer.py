@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
@@ -40,8 +40,12 @@ class Cliff(Numbers):
 
 
 def test_a_gradient_that_is_not_finite_is_a_bad_step(tmp_path):
+    task = Cliff()
+    model = task.model()
+    task.model = lambda: model
     with pytest.raises(UserError, match="NaN or infinite 2 steps in a row"):
-        train(tmp_path, FitConfig(2, max_bad_steps=2, precision="float32"), Cliff())
+        train(tmp_path, FitConfig(2, max_bad_steps=2, precision="float32"), task)
+    assert all(parameter.isfinite().all() for parameter in model.parameters())
 
 
 def test_bad_steps_in_a_row_end_in_an_error_that_names_the_last_good_checkpoint(tmp_path):
@@ -108,6 +112,7 @@ def test_patience_stops_after_as_many_epochs_without_a_better_score(tmp_path):
 # --- steps
 
 
+@settings(deadline=None, max_examples=50)
 @given(total=st.integers(1, 500), warmup=st.floats(0, 1), final=st.floats(0, 1))
 def test_the_learning_rate_rises_to_its_peak_and_falls_towards_the_final_share(total, warmup, final):
     config = FitConfig(1, warmup=warmup, final=final)

@@ -19,6 +19,7 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from textgen.checkpoint import load_state, save_state
 from textgen.errors import UserError
@@ -212,7 +213,8 @@ def fit(
             started = saved_at = time.monotonic()
             before = progress["seconds"]
             model.train()
-            for batch in _bar(batches, epoch, progress["position"], label):
+            bar = _bar(batches, epoch, progress["position"], label)
+            for batch in bar:
                 step = epoch * len(batches) + progress["position"]
                 for group in optimizer.param_groups:
                     group["lr"] = group["peak"] * _learning_rate(step, total, config)
@@ -240,6 +242,9 @@ def fit(
                             f"(epoch {epoch + 1}); lower the learning rate{kept}"
                         )
                 progress["position"] += 1
+                steps = max(1, progress["position"] - progress["skipped"])
+                means = {name: f"{figure / steps:.3f}" for name, figure in progress["sums"].items()}
+                bar.set_postfix(means, refresh=False)
                 progress["seconds"] = before + time.monotonic() - started
                 if stop.is_set():
                     save()
@@ -274,11 +279,9 @@ def _rank(metrics: dict[str, float]) -> float:
     return -math.inf if math.isnan(metrics["score"]) else metrics["score"]
 
 
-def _bar(batches: Batches, epoch: int, start: int, label: str) -> Iterator[Any]:
-    from tqdm import tqdm
-
+def _bar(batches: Batches, epoch: int, start: int, label: str) -> tqdm:
     description = f"{label} epoch {epoch + 1}".strip()
-    yield from tqdm(
+    return tqdm(
         batches.epoch(epoch, start),
         total=len(batches),
         initial=start,
