@@ -162,15 +162,20 @@ def read_model(folder: Path) -> tuple:
     try:
         tokenizer = Tokenizer.from_json(header["vocabulary"])
         config = DecoderConfig(**header["config"]["decoder"])
-        size = int(header["preprocessing"]["size"])
+        size = header["preprocessing"]["size"]
+        if not isinstance(size, int) or not 32 <= size <= 1024:
+            raise UserError(f"preprocessing: size {size!r} is no number of pixels from 32 to 1024")
         encoder = build_encoder(header["config"]["encoder"])
+        with torch.device("meta"):  # sizes that are wrong cost nothing until they are checked
+            model = CaptionModel(encoder, RNNDecoder(config))
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path}: damaged: {error}") from error
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise UserError(f"{path}: damaged: {str(error).splitlines()[0]}") from error
     if len(tokenizer) != config.vocab_size:
         raise UserError(f"{path}: the vocabulary has {len(tokenizer)} entries, the model {config.vocab_size}")
-    model = CaptionModel(encoder, RNNDecoder(config))
     bundle.check_shapes(stored, {name: tuple(value.shape) for name, value in model.state_dict().items()})
+    for part in (model.bridge, model.decoder):
+        part.to_empty(device="cpu")
     model.load_state_dict({name: torch.from_numpy(array) for name, array in stored.weights.items()})
     return model, tokenizer, size, header, stored.hash

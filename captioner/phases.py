@@ -92,7 +92,7 @@ def self_critical(run: Run, folder: Path, keep: Keep, resume: bool) -> dict[str,
     # The end token is part of the reward: without it captions learn to stop mid-phrase.
     references = [[[*tokenizer.split(caption), EOS] for caption in example.captions] for example in run.train]
     cider = CiderD.from_references(references)
-    sampling, constraints = SamplingConfig(), Constraints(banned=(PAD, BOS, UNK), min_length=1)
+    banned = (PAD, BOS, UNK)
 
     def loss(batch: CaptionBatch, step: int) -> tuple[Tensor, dict]:
         context = model.context(torch.from_numpy(batch.pictures).to(run.device))
@@ -103,14 +103,14 @@ def self_critical(run: Run, folder: Path, keep: Keep, resume: bool) -> dict[str,
                 engine,
                 np.full((rows, 1), BOS),
                 context=context.float().cpu().numpy(),
-                sampling=sampling,
-                constraints=constraints,
+                sampling=SamplingConfig(),
+                constraints=Constraints(banned=banned),
                 end=EOS,
                 max_length=config.max_length,
                 seed=config.seed * 1_000_003 + step,
             )
-        # The gradient is of the very policy that was sampled from. With dropout in one of the two, samples that
-        # the other finds unlikely are pushed down without end, and training diverges.
+        # The gradient must be of the very policy that was sampled from: no dropout in the decoder, and no
+        # probability for tokens that are never sampled, or what is taken from bad samples drifts to them.
         model.train()
         model.decoder.dropout.eval()
         words = [
@@ -127,7 +127,9 @@ def self_critical(run: Run, folder: Path, keep: Keep, resume: bool) -> dict[str,
         inputs, targets = (torch.from_numpy(a).to(run.device) for a in pad_captions(ids))
         features, _ = model.decoder.hidden(inputs, model.decoder.start(context, rows))
         real = targets != PAD
-        nll = F.cross_entropy(model.decoder.logits(features[real]).float(), targets[real], reduction="none")
+        logits = model.decoder.logits(features[real]).float()
+        logits[:, banned] = -torch.inf
+        nll = F.cross_entropy(logits, targets[real], reduction="none")
         weight = advantage[:, None].expand_as(targets)[real]
         return (weight * nll).sum() / real.sum(), {"reward": float(reward.mean())}
 

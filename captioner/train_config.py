@@ -83,11 +83,13 @@ class TrainConfig:
             raise UserError(
                 f"scst_samples: {self.scst_samples} must be 2 or more: samples are compared with each other"
             )
-        for name in ("image_size", "min_count", "max_length", "batch", "captions"):
+        for name in ("min_count", "max_length", "batch", "captions"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name}: {getattr(self, name)} must be 1 or more")
         for name in ("epochs", "finetune_epochs", "scst_epochs"):
             if getattr(self, name) < 0:
                 raise UserError(f"{name}: {getattr(self, name)} must be 0 or more")
+        if not 32 <= self.image_size <= 1024:
+            raise UserError(f"image_size: {self.image_size} is outside 32 to 1024 pixels")
         if not 0 < self.crop <= 1:
             raise UserError(f"crop: {self.crop} must be above 0 and at most 1")

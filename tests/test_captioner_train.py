@@ -11,10 +11,15 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.numpy import load_file
 
+from captioner import Captioner
+from captioner.datasets import Example, load_dataset
+from captioner.decoding import DecodingConfig
+from captioner.evaluate import evaluate
 from captioner.phases import _caption_loss
 from captioner.train import train
 from captioner.train_config import TrainConfig
@@ -129,6 +134,28 @@ def test_training_from_a_model_keeps_its_vocabulary_and_never_leaves_a_worse_one
     assert metrics == after["provenance"]["dev"]["start"]
 
 
+def test_the_start_of_a_run_is_judged_as_people_use_it(tiny_model, shapes, tiny_settings, tmp_path):
+    settings = {
+        **tiny_settings,
+        "epochs": 0,
+        "finetune_epochs": 0,
+        "feature_dropout": 0.5,
+        "start_from": tiny_model,
+    }
+    train(shapes, tmp_path / "next", TrainConfig(**settings))
+    start = json.loads((tmp_path / "next" / "training" / "start.json").read_text())
+    report, _ = evaluate(Captioner.load(tiny_model), load_dataset(shapes), "dev", DecodingConfig())
+    assert start["CIDEr"] == round(report["CIDEr"], 2)
+
+
+def test_self_critical_training_raises_its_reward(tiny_model, shapes, tiny_settings, tmp_path):
+    settings = {**tiny_settings, "epochs": 0, "finetune_epochs": 0, "scst_epochs": 8, "scst_rate": 2e-3}
+    train(shapes, tmp_path / "next", TrainConfig(**settings, start_from=tiny_model))
+    lines = (tmp_path / "next" / "training" / "log.jsonl").read_text().splitlines()
+    rewards = [json.loads(line)["reward"] for line in lines]
+    assert rewards[-1] > 1.3 * rewards[0]
+
+
 def test_a_folder_in_use_is_refused(shapes, short, uninterrupted):
     with pytest.raises(UserError, match="already holds a model"):
         train(shapes, uninterrupted, short)
@@ -164,16 +191,12 @@ def test_padding_does_not_change_the_loss():
         return _caption_loss(decoder, context, CaptionBatch(None, None, inputs, targets), 0.1)
 
     inputs, targets = pad_captions(rows)
-    import numpy as np
-
     wider = [np.pad(a, ((0, 0), (0, 4)), constant_values=PAD) for a in (inputs, targets)]
     assert torch.allclose(loss(inputs, targets), loss(*wider), atol=1e-6)
     assert inputs.tolist() == [[BOS, 5, 6], [BOS, 7, PAD]]
 
 
 def test_an_epoch_does_not_depend_on_where_it_was_begun(shapes):
-    from captioner.datasets import load_dataset
-
     examples = load_dataset(shapes).split("train")
     batches = PictureBatches(examples, [[[5, EOS], [6, EOS]]] * len(examples), 8, 2, 3, 32, 0.7)
     whole = list(batches.epoch(1, 0))
@@ -184,8 +207,6 @@ def test_an_epoch_does_not_depend_on_where_it_was_begun(shapes):
 
 
 def test_mirroring_spares_pictures_that_speak_of_left_or_right(shapes):
-    from captioner.datasets import Example
-
     def example(caption: str) -> Example:
         return Example("a", Path("a"), (caption, "a dog"), "train")
 
@@ -195,8 +216,6 @@ def test_mirroring_spares_pictures_that_speak_of_left_or_right(shapes):
 
 
 def test_a_crop_of_everything_is_the_whole_picture():
-    import numpy as np
-
     image = draw("red", "circle", 48)
     whole = np.asarray(image.resize((32, 32), 2))
     assert (augment(image, 32, 1.0, True, np.array([0, 0.5, 0, 0, 0.9])) == whole).all()
