@@ -36,6 +36,7 @@ def _stage(provenance: dict) -> list[str]:
         f"- data: {provenance['data']}, {pictures['train']} train and {pictures['dev']} dev pictures, "
         f"sha256 of ids, captions and splits `{provenance['data_hash']}`",
         f"- started from: {start or settings['encoder_weights'] or 'the weights that torchvision downloads'}",
+        *([f"- averaged with {settings['average_with']}"] if settings.get("average_with") else []),
         f"- seed {settings['seed']}, torch {provenance['torch']}; all settings are in `model.json`",
         "",
         "Dev split, beam 3, coco-caption's protocol, best epoch of each phase:",

@@ -1,10 +1,11 @@
-"""The phases of a captioner's training: cross-entropy, fine-tuning, self-critical; and how each is judged."""
+"""The phases of a captioner's training: cross-entropy, fine-tuning, self-critical, averaging; and how each is judged."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,21 +13,24 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from captioner.caption import DEFAULT_DECODING, picture_pixels
+from captioner.caption import DEFAULT_DECODING, picture_pixels, read_model
 from captioner.datasets import Dataset, Example
 from captioner.decoding import decode
 from captioner.metrics import CiderD, corpus_report
 from captioner.model import CaptionModel
 from captioner.train_config import TrainConfig
 from captioner.training_data import CachedFeatures, CaptionBatch, FeatureBatches, PictureBatches, pad_captions
+from textgen.checkpoint import load_state, save_state
 from textgen.decoder import RNNDecoder
 from textgen.engine import TorchEngine
+from textgen.errors import UserError
 from textgen.generate import generate
 from textgen.memory import peak_memory
 from textgen.sampling import Constraints, SamplingConfig
 from textgen.tokenizer import BOS, EOS, PAD, UNK, Tokenizer
 from textgen.trainer import FitConfig, append_json_line, fit, use_bfloat16
 
+_SHARES = tuple(tenth / 10 for tenth in range(1, 10))  # of the other model, in averaging
 Keep = Callable[[dict[str, float]], None]
 
 
@@ -138,11 +142,35 @@ def self_critical(run: Run, folder: Path, keep: Keep, resume: bool) -> dict[str,
     return _fit(run, groups, batches, loss, fit_config, folder, dev_pictures(run), keep, resume)
 
 
+def averaging(run: Run, folder: Path, keep: Keep, resume: bool) -> dict[str, float]:
+    """Averages the weights with those of `average_with`, in the share that scores best. Returns its dev metrics."""
+    path = run.config.average_with
+    other, tokenizer, *_ = read_model(path)
+    ours = {name: value.detach().clone() for name, value in run.model.state_dict().items()}
+    theirs = other.state_dict()
+    shapes, their_shapes = ({name: v.shape for name, v in state.items()} for state in (ours, theirs))
+    if tokenizer != run.tokenizer or shapes != their_shapes:
+        raise UserError(
+            f"{path}: another vocabulary or other sizes than the model to be averaged (--average-with)"
+        )
+    best: dict[str, float] = {}
+    for share in _SHARES:
+        mixed = {name: torch.lerp(value, theirs[name].to(value), share) for name, value in ours.items()}
+        run.model.load_state_dict(mixed)
+        metrics = {**evaluate(run, dev_pictures(run)), "share": share}
+        _log(run, {"phase": folder.name, **metrics})
+        if not best or metrics["score"] > best["score"]:
+            best = metrics
+            save_state(folder / "best.pt", {"model": mixed})
+            keep(metrics)
+    run.model.load_state_dict(load_state(folder / "best.pt")["model"])
+    return best
+
+
 def _fit(
     run: Run, groups, batches, loss, config: FitConfig, folder: Path, contexts, keep: Keep, resume: bool
 ):
     """`fit` with what is the same in every phase; the phase's name is its folder's."""
-    log_file = run.folder / "log.jsonl"
     return fit(
         run.model,
         groups,
@@ -152,12 +180,14 @@ def _fit(
         folder,
         evaluate=lambda: evaluate(run, contexts),
         on_best=keep,
-        log=lambda line: append_json_line(
-            log_file, {**line, "peak_memory_gb": round(peak_memory() / 1e9, 2)}
-        ),
+        log=partial(_log, run),
         resume=resume,
         label=folder.name,
     )
+
+
+def _log(run: Run, line: dict) -> None:
+    append_json_line(run.folder / "log.jsonl", {**line, "peak_memory_gb": round(peak_memory() / 1e9, 2)})
 
 
 def _picture_batches(run: Run, seed: int) -> PictureBatches:

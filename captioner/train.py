@@ -20,7 +20,16 @@ from captioner.caption import model_header, read_model, write_model
 from captioner.datasets import Dataset, Example, load_dataset
 from captioner.encoder import pretrained_encoder
 from captioner.model import CaptionModel
-from captioner.phases import Run, cross_entropy, dev_pictures, evaluate, fine_tuning, say, self_critical
+from captioner.phases import (
+    Run,
+    averaging,
+    cross_entropy,
+    dev_pictures,
+    evaluate,
+    fine_tuning,
+    say,
+    self_critical,
+)
 from captioner.train_config import TrainConfig
 from captioner.training_data import caption_ids
 from textgen.checkpoint import atomic_write, load_state
@@ -29,7 +38,7 @@ from textgen.errors import UserError
 from textgen.tokenizer import Tokenizer, WordTokenizer
 from textgen.trainer import Interrupted, pick_device
 
-_PATHS = ("encoder_weights", "start_from", "notes")
+_PATHS = ("encoder_weights", "start_from", "average_with", "notes")
 
 
 def train(data: Path, out: Path, config: TrainConfig, resume: bool = False) -> dict[str, float]:
@@ -47,7 +56,7 @@ def train(data: Path, out: Path, config: TrainConfig, resume: bool = False) -> d
         raise UserError(f"{out}: already holds a model or a run; give another --out, or --resume to continue")
     elif resume:
         say(f"{out}: no run to resume; starting one")
-    if not (config.epochs or config.finetune_epochs or config.scst_epochs):
+    if not (config.epochs or config.finetune_epochs or config.scst_epochs or config.average_with):
         raise UserError("epochs: nothing to train; all phases have 0 epochs")
     _notes(config.notes)  # now, not after an epoch
     device = pick_device(config.device)
@@ -95,10 +104,11 @@ def _run_phases(run: Run, done: dict[str, dict], keep: Callable, resume: bool) -
         ("cross-entropy", config.epochs, cross_entropy),
         ("fine-tuning", config.finetune_epochs, fine_tuning),
         ("self-critical", config.scst_epochs, self_critical),
+        ("averaging", config.average_with, averaging),
     ]
-    for name, epochs, phase in phases:
+    for name, wanted, phase in phases:
         folder, result = state / name, state / name / "done.json"
-        if not epochs:
+        if not wanted:
             continue
         folder.mkdir(parents=True, exist_ok=True)
         if result.exists():

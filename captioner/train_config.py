@@ -66,6 +66,9 @@ class TrainConfig:
     """Peak rate of the rest."""
     scst_samples: int = 5
     """Captions sampled a picture; each one's baseline is the mean of the others."""
+    average_with: Path | None = None
+    """Average the weights with this model's, of the same kind, in the share that is best on the dev split
+    (Wortsman et al. 2022): a self-critical model with the one it started from generalises better than either."""
     crop: float = 0.7
     """Smallest share of a picture's area that augmentation keeps."""
     ema: float = 0.998
