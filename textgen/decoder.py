@@ -19,6 +19,8 @@ from torch import Tensor, nn
 
 from textgen.errors import UserError
 
+_FEW_ROWS = 16  # with more, `F.linear` is as fast
+
 
 @dataclass(frozen=True)
 class DecoderConfig:
@@ -59,6 +61,13 @@ class DecoderConfig:
             )
         if not 0 <= self.dropout < 1:
             raise UserError(f"dropout: {self.dropout} is outside 0 to 1")
+
+
+def _linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """`F.linear`; for a handful of rows the product is taken the other way round, three times as fast on a CPU."""
+    if torch.is_grad_enabled() or x.dim() != 2 or not 1 < len(x) <= _FEW_ROWS:
+        return F.linear(x, weight, bias)
+    return torch.addmm(bias.unsqueeze(1), weight, x.T).T
 
 
 def _lstm_step(gates_x: Tensor, gates_h: Tensor, states: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
@@ -194,10 +203,11 @@ class RNNDecoder(nn.Module):
 
     def logits(self, features: Tensor) -> Tensor:
         """Logits (..., V) of the features that `hidden` gives."""
-        projected = self.project(features)
+        if isinstance(self.project, nn.Linear):
+            features = _linear(features, self.project.weight, self.project.bias)
         if not self.config.tie_embeddings:
-            return projected + self.output_bias
-        return F.linear(projected, self.embedding.weight, self.output_bias)
+            return features + self.output_bias
+        return _linear(features, self.embedding.weight, self.output_bias)
 
     def gate_table(self) -> Tensor:
         """Layer 1's share of every token, `W_ih @ embedding + b`: (V, G). Exact, and a look-up a step."""
@@ -213,8 +223,8 @@ class RNNDecoder(nn.Module):
         x = gates_x = attended = attention = None
         layers = []
         for index, (layer, states) in enumerate(zip(self.layers, state.layers, strict=True)):
-            gates_x = gate_table[ids] if index == 0 else F.linear(x, layer.weight_ih_l0, layer.bias_ih_l0)
-            gates_h = F.linear(states[0], layer.weight_hh_l0, layer.bias_hh_l0)
+            gates_x = gate_table[ids] if index == 0 else _linear(x, layer.weight_ih_l0, layer.bias_ih_l0)
+            gates_h = _linear(states[0], layer.weight_hh_l0, layer.bias_hh_l0)
             layers.append(cell.step(gates_x, gates_h, states))
             x = layers[-1][0]
             if index == 0 and state.keys is not None:
