@@ -119,6 +119,8 @@ class Captioner:
         import torch
 
         with torch.inference_mode():
+            # A copy of what PIL keeps to itself: torch takes no read-only memory.
+            pixels = np.require(pixels, requirements=["C", "W"])
             return self._model.context(torch.from_numpy(pixels)).float().numpy()
 
     def decode(

@@ -44,7 +44,7 @@ class TorchEngine:
             self._table = decoder.gate_table()
 
     def _tensor(self, array: np.ndarray):
-        return self._torch.from_numpy(np.ascontiguousarray(array)).to(self._device)
+        return self._torch.from_numpy(np.require(array, requirements=["C", "W"])).to(self._device)
 
     def start(self, context: np.ndarray | None, rows: int) -> State:
         with self._torch.inference_mode():
