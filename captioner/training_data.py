@@ -10,6 +10,7 @@ import hashlib
 import queue
 import re
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -54,7 +55,7 @@ def pad_captions(ids: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
     return inputs, targets
 
 
-class _CaptionBatches:
+class _CaptionBatches(ABC):
     """Order, captions and read-ahead; subclasses fetch the pictures."""
 
     def __init__(self, ids: Sequence[Sequence[Sequence[int]]], batch: int, captions: int, seed: int):
@@ -83,8 +84,9 @@ class _CaptionBatches:
         again = len(captions) < self._captions
         return [captions[i] for i in rng.choice(len(captions), self._captions, replace=again)]
 
+    @abstractmethod
     def _pictures(self, indices: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        raise NotImplementedError
+        """Features or pixels of the pictures at `indices`; `rng` decides their augmentation."""
 
 
 class FeatureBatches(_CaptionBatches):
