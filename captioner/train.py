@@ -98,8 +98,11 @@ def _run_phases(run: Run, done: dict[str, dict], keep: Callable, resume: bool) -
     config, state = run.config, run.folder
     if config.start_from:
         # The start is the model to beat, and what a run that never beats it leaves behind.
+        known = (state / "start.json").exists()
         done["start"] = _phase_once(state / "start.json", lambda: evaluate(run, dev_pictures(run)))
-        keep(done["start"], "start")
+        if not known:
+            keep(done["start"], "start")
+        run.best_score = max(run.best_score, done["start"]["score"])
     phases = [
         ("cross-entropy", config.epochs, cross_entropy),
         ("fine-tuning", config.finetune_epochs, fine_tuning),
@@ -111,9 +114,13 @@ def _run_phases(run: Run, done: dict[str, dict], keep: Callable, resume: bool) -
         if not wanted:
             continue
         folder.mkdir(parents=True, exist_ok=True)
-        if result.exists():
+        known = result.exists()
+        if known:
             run.model.load_state_dict(load_state(folder / "best.pt")["model"])
         done[name] = _phase_once(result, partial(phase, run, folder, partial(keep, name=name), resume))
+        if not known:
+            # The best epoch may lie before an interruption; the model has its weights now.
+            keep(done[name], name)
         run.best_score = max(run.best_score, done[name]["score"])
 
 

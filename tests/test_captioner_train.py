@@ -203,6 +203,40 @@ def test_self_critical_training_gives_nothing_to_tokens_that_are_never_sampled(
     assert (gradients[0][EOS:][[0, *range(2, 8)]] != 0).all()
 
 
+def test_a_resumed_run_leaves_the_best_model_of_before_the_interruption(
+    tiny_model, shapes, tiny_settings, tmp_path, monkeypatch
+):
+    import captioner.phases as phases
+
+    scores = iter([10.0, 30.0, 20.0])  # the start, then two epochs with an interruption between them
+
+    def evaluate(run, contexts):
+        return {
+            **dict.fromkeys(("BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "ROUGE-L", "CIDEr"), 0.0),
+            "score": next(scores),
+        }
+
+    monkeypatch.setattr(phases, "evaluate", evaluate)
+    monkeypatch.setattr("captioner.train.evaluate", evaluate)
+    settings = {
+        **tiny_settings,
+        "epochs": 0,
+        "finetune_epochs": 2,
+        "scst_epochs": 0,
+        "start_from": tiny_model,
+    }
+    monkeypatch.setattr(phases, "_log", lambda run, line: os.kill(os.getpid(), signal.SIGTERM))
+    out = tmp_path / "run"
+    with pytest.raises(Interrupted):
+        train(shapes, out, TrainConfig(**settings))
+    before = load_file(out / "model.safetensors")
+    monkeypatch.setattr(phases, "_log", lambda run, line: None)
+    train(shapes, out, TrainConfig(**settings), resume=True)
+    after = load_file(out / "model.safetensors")
+    assert all((before[name] == after[name]).all() for name in before)
+    assert list(json.loads((out / "model.json").read_text())["provenance"]["dev"]) == ["start", "fine-tuning"]
+
+
 def test_a_folder_in_use_is_refused(shapes, short, uninterrupted):
     with pytest.raises(UserError, match="already holds a model"):
         train(shapes, uninterrupted, short)
