@@ -146,8 +146,7 @@ def write_model(folder: Path, model, header: dict) -> None:
     """Writes a `CaptionModel` with its card, atomically."""
     from captioner.card import model_card
 
-    weights = {name: tensor.detach().float().cpu().numpy() for name, tensor in model.state_dict().items()}
-    bundle.write(folder, header, weights, model_card(header))
+    bundle.write(folder, header, bundle.weights_of(model), model_card(header))
 
 
 def read_model(folder: Path) -> tuple:
@@ -161,7 +160,7 @@ def read_model(folder: Path) -> tuple:
     stored = bundle.read(folder, KIND)
     header = stored.header
     path = folder / bundle.HEADER
-    try:
+    with bundle.describing(path):
         tokenizer = Tokenizer.from_json(header["vocabulary"])
         config = DecoderConfig(**header["config"]["decoder"])
         size = header["preprocessing"]["size"]
@@ -170,14 +169,6 @@ def read_model(folder: Path) -> tuple:
         encoder = build_encoder(header["config"]["encoder"])
         with torch.device("meta"):  # sizes that are wrong cost nothing until they are checked
             model = CaptionModel(encoder, RNNDecoder(config))
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from error
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise UserError(f"{path}: damaged: {str(error).splitlines()[0]}") from error
-    if len(tokenizer) != config.vocab_size:
-        raise UserError(f"{path}: the vocabulary has {len(tokenizer)} entries, the model {config.vocab_size}")
-    bundle.check_shapes(stored, {name: tuple(value.shape) for name, value in model.state_dict().items()})
-    for part in (model.bridge, model.decoder):
-        part.to_empty(device="cpu")
-    model.load_state_dict({name: torch.from_numpy(array) for name, array in stored.weights.items()})
+    bundle.check_vocabulary(path, len(tokenizer), config.vocab_size)
+    bundle.load_weights(stored, model, empty=[model.bridge, model.decoder])
     return model, tokenizer, size, header, stored.hash

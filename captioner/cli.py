@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -14,6 +13,7 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 from captioner.decoding import Caption, DecodingConfig
 from captioner.train_config import TrainConfig
 from textgen import command_line
+from textgen.command_line import print_json
 from textgen.errors import UserError
 
 ModelFolder = Annotated[Path | None, arg(metavar="DIR")]
@@ -80,7 +80,7 @@ class CaptionCommand:
             if self.attention:
                 _draw_attention(self.attention, photo, captions[0])
         if self.json:
-            _print_json({"model": captioner.hash, **asdict(config), "photos": results})
+            print_json({"model": captioner.hash, **asdict(config), "photos": results})
         return 0 if not failed else 2 if failed == len(photos) else 1
 
 
@@ -145,7 +145,7 @@ class EvaluateCommand:
         if self.save:
             save_predictions(self.save, predictions)
         if self.json:
-            _print_json({**report, "notes": dataset.notes})
+            print_json({**report, "notes": dataset.notes})
             return 0
         for warning in (*dataset.notes, *report["warnings"], *report["unreadable"].values()):
             print(f"captioner: {warning}", file=sys.stderr)
@@ -170,17 +170,8 @@ class InfoCommand:
 
     def run(self) -> int:
         from captioner.caption import KIND, MODEL_IN_THE_BOX
-        from textgen.bundle import CARD, read_header
 
-        folder = self.model or MODEL_IN_THE_BOX
-        header = read_header(folder, KIND)
-        if self.json:
-            _print_json({key: value for key, value in header.items() if key != "vocabulary"})
-            return 0
-        try:
-            print((folder / CARD).read_text(encoding="utf-8").rstrip())
-        except OSError as error:
-            raise UserError(f"{folder / CARD}: cannot be read: {error.strerror}") from error
+        command_line.print_card(self.model or MODEL_IN_THE_BOX, KIND, self.json)
         return 0
 
 
@@ -216,7 +207,3 @@ def _draw_attention(path: Path, photo: Path, caption: Caption) -> None:
 
     figure = attention_figure(load_image(photo), caption)
     atomic_write(path, lambda file: figure.save(file, "PNG"))
-
-
-def _print_json(document: dict) -> None:
-    print(json.dumps(document, ensure_ascii=False, indent=1))

@@ -18,7 +18,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from textgen.errors import UserError
-from textgen.tokenizer import SPECIAL_TOKENS, split_words
+from textgen.tokenizer import SPECIAL_TOKENS
+from textgen.words import split_words
 
 ORDERS = 4
 ROUGE_BETA = 1.2

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,16 +17,18 @@ from captioner.decoding import decode
 from captioner.metrics import CiderD, corpus_report
 from captioner.model import CaptionModel
 from captioner.train_config import TrainConfig
-from captioner.training_data import CachedFeatures, CaptionBatch, FeatureBatches, PictureBatches, pad_captions
+from captioner.training_data import CachedFeatures, CaptionBatch, FeatureBatches, PictureBatches
+from textgen.batches import pad_rows
 from textgen.checkpoint import load_state, save_state
 from textgen.decoder import RNNDecoder
+from textgen.device import use_bfloat16
 from textgen.engine import TorchEngine
 from textgen.errors import UserError
 from textgen.generate import generate
-from textgen.memory import peak_memory
+from textgen.runs import RunFolder, say
 from textgen.sampling import Constraints, SamplingConfig
 from textgen.tokenizer import BOS, EOS, PAD, UNK, Tokenizer
-from textgen.trainer import FitConfig, append_json_line, fit, use_bfloat16
+from textgen.trainer import FitConfig, fit
 
 _SHARES = tuple(tenth / 10 for tenth in range(1, 10))  # of the other model, in averaging
 Keep = Callable[[dict[str, float]], None]
@@ -39,7 +39,7 @@ class Run:
     """What the phases share."""
 
     config: TrainConfig
-    folder: Path
+    folder: RunFolder
     dataset: Dataset
     model: CaptionModel
     tokenizer: Tokenizer
@@ -56,7 +56,7 @@ class Run:
 def cross_entropy(run: Run, folder: Path, keep: Keep, resume: bool) -> dict[str, float]:
     """Trains bridge and decoder on cached features; the encoder is frozen. Returns the best dev metrics."""
     config, model = run.config, run.model
-    cache = CachedFeatures(run.folder / "features", model.encoder, config.image_size)
+    cache = CachedFeatures(run.folder.state / "features", model.encoder, config.image_size)
     features = {name: cache.of(getattr(run, name), flip=name == "train") for name in ("train", "dev")}
     batches = FeatureBatches(features["train"], run.train_ids, config.batch, config.captions, config.seed)
 
@@ -128,7 +128,7 @@ def self_critical(run: Run, folder: Path, keep: Keep, resume: bool) -> dict[str,
         advantage = torch.from_numpy((reward - baseline).ravel()).to(run.device).float()
 
         ids = [[*caption.ids, *([EOS] if caption.finished else [])] for caption in sampled]
-        inputs, targets = (torch.from_numpy(a).to(run.device) for a in pad_captions(ids))
+        inputs, targets = (torch.from_numpy(a).to(run.device) for a in pad_rows(ids))
         features, _ = model.decoder.hidden(inputs, model.decoder.start(context, rows))
         real = targets != PAD
         logits = model.decoder.logits(features[real]).float()
@@ -158,7 +158,7 @@ def averaging(run: Run, folder: Path, keep: Keep, resume: bool) -> dict[str, flo
         mixed = {name: torch.lerp(value, theirs[name].to(value), share) for name, value in ours.items()}
         run.model.load_state_dict(mixed)
         metrics = {**evaluate(run, dev_pictures(run)), "share": share}
-        _log(run, {"phase": folder.name, **metrics})
+        run.folder.log({"phase": folder.name, **metrics})
         if not best or metrics["score"] > best["score"]:
             best = metrics
             save_state(folder / "best.pt", {"model": mixed})
@@ -180,14 +180,10 @@ def _fit(
         folder,
         evaluate=lambda: evaluate(run, contexts),
         on_best=keep,
-        log=partial(_log, run),
+        log=run.folder.log,
         resume=resume,
         label=folder.name,
     )
-
-
-def _log(run: Run, line: dict) -> None:
-    append_json_line(run.folder / "log.jsonl", {**line, "peak_memory_gb": round(peak_memory() / 1e9, 2)})
 
 
 def _picture_batches(run: Run, seed: int) -> PictureBatches:
@@ -241,10 +237,3 @@ def evaluate(run: Run, contexts, batch: int = 50) -> dict[str, float]:
     }
     say("  " + ", ".join(f"{name} {value:.1f}" for name, value in metrics.items()))
     return {"score": report["CIDEr"], **metrics}
-
-
-def say(text: str) -> None:
-    """A line for the person who watches, above the progress bar."""
-    from tqdm import tqdm
-
-    tqdm.write(text, file=sys.stderr)

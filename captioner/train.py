@@ -6,7 +6,6 @@ on the dev split with the decoding that people get by default.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import shlex
 import sys
@@ -27,18 +26,17 @@ from captioner.phases import (
     dev_pictures,
     evaluate,
     fine_tuning,
-    say,
     self_critical,
 )
 from captioner.train_config import TrainConfig
 from captioner.training_data import caption_ids
 from textgen.checkpoint import atomic_write, load_state
 from textgen.decoder import DecoderConfig, RNNDecoder
+from textgen.device import pick_device
 from textgen.errors import UserError
+from textgen.runs import RunFolder, read_notes, say, without_folders
 from textgen.tokenizer import Tokenizer, WordTokenizer
-from textgen.trainer import Interrupted, pick_device
-
-_PATHS = ("encoder_weights", "start_from", "average_with", "notes")
+from textgen.trainer import Interrupted
 
 
 def train(data: Path, out: Path, config: TrainConfig, resume: bool = False) -> dict[str, float]:
@@ -47,30 +45,17 @@ def train(data: Path, out: Path, config: TrainConfig, resume: bool = False) -> d
     With `resume` the run's own settings continue, whatever `config` says. Raises UserError for bad data or a
     folder in use, `textgen.trainer.Interrupted` when a signal stopped it.
     """
-    state = out / "training"
-    settings = state / "config.json"
-    saved = _saved_run(settings) if resume else None
-    if saved:
-        config = saved[0]
-    elif (out / "model.json").exists() or settings.exists():
-        raise UserError(f"{out}: already holds a model or a run; give another --out, or --resume to continue")
-    elif resume:
-        say(f"{out}: no run to resume; starting one")
+    folder = RunFolder(out)
+    config = folder.open(config, resume)
     if not (config.epochs or config.finetune_epochs or config.scst_epochs or config.average_with):
         raise UserError("epochs: nothing to train; all phases have 0 epochs")
-    _notes(config.notes)  # now, not after an epoch
+    read_notes(config.notes)  # now, not after an epoch
     device = pick_device(config.device)
     dataset = load_dataset(data)
-    if saved and saved[1] != dataset.hash:
-        raise UserError(f"{data}: not the data that {out} was trained on; start anew with another --out")
     for note in dataset.notes:
         say(note)
-    run = _prepare(config, state, dataset, device)
-    if not saved:
-        text = json.dumps(
-            {"config": dataclasses.asdict(config), "data_hash": dataset.hash}, default=str, indent=1
-        )
-        atomic_write(settings, lambda file: file.write(text.encode()))
+    run = _prepare(config, folder, dataset, device)
+    folder.begin(config, str(data), dataset.hash)
     say(
         f"{len(run.train)} train and {len(run.dev)} dev pictures, {len(run.tokenizer)} words, "
         f"{sum(p.numel() for p in run.model.parameters()) / 1e6:.1f} million parameters, {device}"
@@ -95,7 +80,7 @@ def train(data: Path, out: Path, config: TrainConfig, resume: bool = False) -> d
 
 def _run_phases(run: Run, done: dict[str, dict], keep: Callable, resume: bool) -> None:
     """Runs what is not done yet; `done` gets each phase's best metrics."""
-    config, state = run.config, run.folder
+    config, state = run.config, run.folder.state
     if config.start_from:
         # The start is the model to beat, and what a run that never beats it leaves behind.
         known = (state / "start.json").exists()
@@ -124,21 +109,6 @@ def _run_phases(run: Run, done: dict[str, dict], keep: Callable, resume: bool) -
         run.best_score = max(run.best_score, done[name]["score"])
 
 
-def _saved_run(settings: Path) -> tuple[TrainConfig, str] | None:
-    """Settings and data hash of the run that `settings` belongs to, if there is one."""
-    if not settings.exists():
-        return None
-    try:
-        saved = json.loads(settings.read_text(encoding="utf-8"))
-        config = saved["config"]
-        paths = {name: Path(config[name]) for name in _PATHS if config.get(name)}
-        return TrainConfig(**{**config, **paths}), saved["data_hash"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"{settings}: damaged, or of another version; start anew with another --out"
-        ) from error
-
-
 def _phase_once(result: Path, phase: Callable[[], dict]) -> dict:
     """`phase()`'s metrics, kept in `result` so that a resumed run does not repeat it."""
     if not result.exists():
@@ -147,12 +117,12 @@ def _phase_once(result: Path, phase: Callable[[], dict]) -> dict:
     return json.loads(result.read_text(encoding="utf-8"))
 
 
-def _prepare(config: TrainConfig, state: Path, dataset: Dataset, device: torch.device) -> Run:
+def _prepare(config: TrainConfig, folder: RunFolder, dataset: Dataset, device: torch.device) -> Run:
     train, dev = dataset.split("train"), dataset.split("dev")
     model, tokenizer, parent = _new_model(config, train) if config.start_from is None else _old_model(config)
     return Run(
         config,
-        state,
+        folder,
         dataset,
         model.to(device),
         tokenizer,
@@ -194,27 +164,16 @@ def _new_model(config: TrainConfig, train: Sequence[Example]) -> tuple[CaptionMo
 
 
 def _header(run: Run, phases: dict[str, dict]) -> dict:
-    config = dataclasses.asdict(run.config)
-    # Names only: where somebody's files lie is nobody else's concern.
-    for name in _PATHS:
-        config[name] = config[name].name if config[name] else None
     provenance = {
         "command": shlex.join(["captioner", *sys.argv[1:]]),
         "data": run.dataset.format,
         "data_hash": run.dataset.hash,
         "pictures": {"train": len(run.train), "dev": len(run.dev)},
-        "settings": config,
+        "settings": without_folders(run.config),
         "dev": phases,
         "torch": torch.__version__,
     }
     if run.parent:
         provenance["started_from"] = run.parent
-    notes = _notes(run.config.notes)
+    notes = read_notes(run.config.notes)
     return model_header(run.model, run.tokenizer, run.config.image_size, provenance, notes)
-
-
-def _notes(path: Path | None) -> str:
-    try:
-        return path.read_text(encoding="utf-8") if path else ""
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read (--notes): {error}") from error

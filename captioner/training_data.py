@@ -24,7 +24,8 @@ from captioner.caption import picture_pixels
 from captioner.datasets import Example
 from captioner.encoder import Encoder
 from captioner.images import load_image
-from textgen.tokenizer import BOS, EOS, PAD, Tokenizer
+from textgen.batches import pad_rows
+from textgen.tokenizer import EOS, Tokenizer
 
 _SIDED = re.compile(r"\b(?:left|right)\b", re.IGNORECASE)
 
@@ -43,16 +44,6 @@ def caption_ids(example: Example, tokenizer: Tokenizer, max_length: int) -> list
     """Ids of each caption, cut to `max_length` words and then without the end token, which it never reached."""
     encoded = (tokenizer.encode(caption) for caption in example.captions)
     return [ids[:max_length] if len(ids) > max_length else [*ids, EOS] for ids in encoded]
-
-
-def pad_captions(ids: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
-    """Inputs and targets, each (N, T), of captions that hold their end token where they have one."""
-    length = max(map(len, ids))
-    inputs, targets = np.full((2, len(ids), length), PAD)
-    for row, caption in enumerate(ids):
-        inputs[row, : len(caption)] = [BOS, *caption[:-1]]
-        targets[row, : len(caption)] = caption
-    return inputs, targets
 
 
 class _CaptionBatches(ABC):
@@ -76,7 +67,7 @@ class _CaptionBatches(ABC):
             indices = order[position * self._batch : (position + 1) * self._batch]
             rng = np.random.default_rng((self._seed, epoch, position))
             rows = [caption for index in indices for caption in self._choose(self._ids[index], rng)]
-            return CaptionBatch(indices, self._pictures(indices, rng), *pad_captions(rows))
+            return CaptionBatch(indices, self._pictures(indices, rng), *pad_rows(rows))
 
         return _read_ahead(make, range(start, len(self)))
 

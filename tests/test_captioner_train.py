@@ -23,10 +23,12 @@ from captioner.evaluate import evaluate
 from captioner.phases import _caption_loss
 from captioner.train import train
 from captioner.train_config import TrainConfig
-from captioner.training_data import CaptionBatch, PictureBatches, augment, can_mirror, pad_captions
+from captioner.training_data import CaptionBatch, PictureBatches, augment, can_mirror
 from tests.conftest import draw, world
+from textgen.batches import pad_rows
 from textgen.decoder import DecoderConfig, RNNDecoder
 from textgen.errors import UserError
+from textgen.runs import RunFolder
 from textgen.tokenizer import BOS, EOS, PAD, UNK
 from textgen.trainer import Interrupted
 
@@ -225,12 +227,12 @@ def test_a_resumed_run_leaves_the_best_model_of_before_the_interruption(
         "scst_epochs": 0,
         "start_from": tiny_model,
     }
-    monkeypatch.setattr(phases, "_log", lambda run, line: os.kill(os.getpid(), signal.SIGTERM))
+    monkeypatch.setattr(RunFolder, "log", lambda folder, line: os.kill(os.getpid(), signal.SIGTERM))
     out = tmp_path / "run"
     with pytest.raises(Interrupted):
         train(shapes, out, TrainConfig(**settings))
     before = load_file(out / "model.safetensors")
-    monkeypatch.setattr(phases, "_log", lambda run, line: None)
+    monkeypatch.setattr(RunFolder, "log", lambda folder, line: None)
     train(shapes, out, TrainConfig(**settings), resume=True)
     after = load_file(out / "model.safetensors")
     assert all((before[name] == after[name]).all() for name in before)
@@ -271,7 +273,7 @@ def test_padding_does_not_change_the_loss():
     def loss(inputs, targets):
         return _caption_loss(decoder, context, CaptionBatch(None, None, inputs, targets), 0.1)
 
-    inputs, targets = pad_captions(rows)
+    inputs, targets = pad_rows(rows)
     wider = [np.pad(a, ((0, 0), (0, 4)), constant_values=PAD) for a in (inputs, targets)]
     assert torch.allclose(loss(inputs, targets), loss(*wider), atol=1e-6)
     assert inputs.tolist() == [[BOS, 5, 6], [BOS, 7, PAD]]

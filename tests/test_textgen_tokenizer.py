@@ -11,15 +11,13 @@ from textgen.tokenizer import (
     BOS,
     EOS,
     PAD,
-    PUNCTUATION,
     SPECIAL_TOKENS,
     UNK,
     CharTokenizer,
     Tokenizer,
     WordTokenizer,
-    join_words,
-    split_words,
 )
+from textgen.words import PUNCTUATION, join_words, split_words
 
 # Written English that the Treebank rules take apart and join_words puts together again.
 ENGLISH = [
@@ -63,8 +61,8 @@ def test_split_words_read_as_written_english_once_joined(text):
         (["(", "(", "a", ")", ")"], "((a))"),
         (["``", "a", "''"], '"a"'),
         (["``", "a", ",", "''", "he", "said"], '"a," he said'),
-        (["``", "never", "closed"], '" never closed'),
-        (["never", "opened", "''"], 'never opened "'),
+        (["``", "never", "closed"], '"never closed'),
+        (["never", "opened", "''"], 'never opened"'),
         (["wait", "..."], "wait..."),
         ([","], ","),
         (["a"], "a"),

@@ -10,8 +10,10 @@ from torch import nn
 
 from tests.tiny_fits import STEPS, Numbers, Shuffled, Text, train
 from textgen.checkpoint import load_state
+from textgen.device import pick_device, use_bfloat16
 from textgen.errors import UserError
-from textgen.trainer import FitConfig, _learning_rate, fit, pick_device, use_bfloat16
+from textgen.optimizer import learning_rate
+from textgen.trainer import FitConfig, fit
 
 # --- steps that cannot be taken
 
@@ -115,14 +117,16 @@ def test_patience_stops_after_as_many_epochs_without_a_better_score(tmp_path):
 @settings(deadline=None, max_examples=50)
 @given(total=st.integers(1, 500), warmup=st.floats(0, 1), final=st.floats(0, 1))
 def test_the_learning_rate_rises_to_its_peak_and_falls_towards_the_final_share(total, warmup, final):
-    config = FitConfig(1, warmup=warmup, final=final)
-    rates = [_learning_rate(step, total, config) for step in range(total)]
+    rates = [learning_rate(step, total, warmup, final) for step in range(total)]
     peak = rates.index(max(rates))
     assert all(0 < rate <= 1 or rate == final for rate in rates)
     assert rates[peak] == 1
     assert rates[: peak + 1] == sorted(rates[: peak + 1])
     assert rates[peak:] == sorted(rates[peak:], reverse=True)
-    assert _learning_rate(max(total, 2), total, config) == pytest.approx(final) or warmup * total >= total - 1
+    assert (
+        learning_rate(max(total, 2), total, warmup, final) == pytest.approx(final)
+        or warmup * total >= total - 1
+    )
 
 
 def test_weights_decay_in_matrices_only_and_each_group_has_its_rate(tmp_path):

@@ -5,11 +5,13 @@ Loading checks the format, the kind and every weight, and runs no code.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -110,3 +112,35 @@ def check_shapes(bundle: Bundle, expected: Mapping[str, tuple[int, ...]]) -> Non
             raise UserError(f"{path}: {name} is {bundle.weights[name].shape}, {HEADER} says {tuple(shape)}")
     if extra := sorted(set(bundle.weights) - set(expected)):
         raise UserError(f"{path}: {extra[0]!r} does not belong to this model")
+
+
+@contextlib.contextmanager
+def describing(path: Path) -> Iterator[None]:
+    """Whatever goes wrong while a model is built from what `path` says is told as a fault of `path`."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise UserError(f"{path}: damaged: {str(error).splitlines()[0]}") from error
+
+
+def check_vocabulary(path: Path, found: int, expected: int) -> None:
+    """Raises UserError unless the vocabulary is as large as the model."""
+    if found != expected:
+        raise UserError(f"{path}: the vocabulary has {found} entries, the model {expected}")
+
+
+def weights_of(module: Any) -> dict[str, np.ndarray]:
+    """What `write` takes, of a torch module."""
+    return {name: tensor.detach().float().cpu().numpy() for name, tensor in module.state_dict().items()}
+
+
+def load_weights(stored: Bundle, module: Any, empty: Sequence[Any]) -> None:
+    """Puts checked weights into a torch `module`, of which the parts `empty` were built on the meta device."""
+    import torch
+
+    check_shapes(stored, {name: tuple(value.shape) for name, value in module.state_dict().items()})
+    for part in empty:
+        part.to_empty(device="cpu")
+    module.load_state_dict({name: torch.from_numpy(array) for name, array in stored.weights.items()})

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
 from textgen.errors import UserError
@@ -74,3 +76,21 @@ def _refuse(box: str, prog: str) -> NoReturn:
         if hint[0].startswith(("Perhaps", "Available")):
             message += f"; {hint[0][0].lower()}{' '.join(hint[:2])[1:]}"
     raise UserError(f"{message}; see {prog} --help")
+
+
+def print_json(document: dict) -> None:
+    """`document` on standard output, for scripts."""
+    print(json.dumps(document, ensure_ascii=False, indent=1))
+
+
+def print_card(folder: Path, kind: str, as_json: bool) -> None:
+    """A model's card, or its `model.json` without the vocabulary. Raises UserError naming what is wrong with it."""
+    from textgen.bundle import CARD, read_header
+
+    header = read_header(folder, kind)
+    if as_json:
+        return print_json({key: value for key, value in header.items() if key != "vocabulary"})
+    try:
+        print((folder / CARD).read_text(encoding="utf-8").rstrip())
+    except OSError as error:
+        raise UserError(f"{folder / CARD}: cannot be read: {error.strerror}") from error

@@ -5,48 +5,25 @@ Ids 0 to 3 are the special tokens of every vocabulary; they never appear in deco
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from textgen.errors import UserError
+from textgen.words import PARAGRAPH, split_prose, split_words, text_after
 
 PAD, BOS, EOS, UNK = range(4)
 SPECIAL_TOKENS = ("<pad>", "<bos>", "<eos>", "<unk>")
-
-# What coco-caption's PTBTokenizer wrapper throws away after splitting. Its list has brackets, too, but in
-# capitals (-LRB-), which its lower-cased tokens never equal: brackets stay.
-PUNCTUATION = frozenset(["''", "'", "``", "`", ".", "?", "!", ",", ":", "-", "--", "...", ";"])
-
-
-@lru_cache(maxsize=1)
-def _treebank():
-    # nltk takes 0.4 s to import and nothing at caption time needs it.
-    from nltk.tokenize.treebank import TreebankWordTokenizer
-
-    return TreebankWordTokenizer().tokenize
-
-
-def split_words(text: str, *, lowercase: bool = True, punctuation: bool = True) -> list[str]:
-    """Words by the Penn Treebank rules (`nltk`'s regular expressions; no downloaded data).
-
-    With `lowercase=True, punctuation=False` these are coco-caption's tokens, its Java PTBTokenizer's minus its
-    punctuation list, on all but 9 of Flickr8k's 35,000 train and dev captions (a final `D.C.`, a stray quote).
-    """
-    words = _treebank()(text.lower() if lowercase else text)
-    if punctuation:
-        return words
-    return [word for word in words if word not in PUNCTUATION]
 
 
 class Tokenizer(ABC):
     """A vocabulary with its rule for splitting text; subclasses say what the pieces are."""
 
     kind: ClassVar[str]
+    break_token: ClassVar[str]
+    """The piece after which a text starts afresh: what precedes the first piece of running text."""
 
     def __init__(self, tokens: Sequence[str]):
         """`tokens`: the pieces in id order, without the special tokens."""
@@ -67,8 +44,12 @@ class Tokenizer(ABC):
         """The pieces of `text`, known or not."""
 
     @abstractmethod
+    def text_after(self, previous: str | None, piece: str) -> str:
+        """What `piece` adds to a text whose last piece is `previous`, None at its beginning."""
+
     def join(self, pieces: Sequence[str]) -> str:
         """The text of `pieces`."""
+        return "".join(map(self.text_after, [None, *pieces], pieces))
 
     def encode(self, text: str) -> list[int]:
         """Ids of `text`; pieces outside the vocabulary become `UNK`. No special token is added."""
@@ -84,7 +65,7 @@ class Tokenizer(ABC):
     @staticmethod
     def from_json(data: dict) -> Tokenizer:
         """The tokeniser that `to_json` wrote."""
-        kinds = {cls.kind: cls for cls in (CharTokenizer, WordTokenizer)}
+        kinds = {cls.kind: cls for cls in (CharTokenizer, WordTokenizer, ProseTokenizer)}
         kind = data.get("kind") if isinstance(data, dict) else None
         if not isinstance(kind, str) or kind not in kinds:
             raise UserError(f"vocabulary: unknown kind {kind!r}; known: {', '.join(kinds)}")
@@ -92,13 +73,17 @@ class Tokenizer(ABC):
         if not isinstance(tokens, list) or not all(isinstance(token, str) for token in tokens):
             raise UserError("vocabulary: tokens must be a list of strings")
         options = {key: value for key, value in data.items() if key not in ("kind", "tokens")}
-        return kinds[kind](tokens, **options)
+        try:
+            return kinds[kind](tokens, **options)
+        except TypeError as error:
+            raise UserError(f"vocabulary: unknown options for kind {kind}: {', '.join(options)}") from error
 
 
 class CharTokenizer(Tokenizer):
     """One id a character."""
 
     kind = "char"
+    break_token = "\n"
 
     @classmethod
     def fit(cls, texts: Iterable[str], min_count: int = 1) -> CharTokenizer:
@@ -111,17 +96,18 @@ class CharTokenizer(Tokenizer):
     def split(self, text: str) -> list[str]:
         return list(text)
 
-    def join(self, pieces: Sequence[str]) -> str:
-        return "".join(pieces)
+    def text_after(self, previous: str | None, piece: str) -> str:
+        return piece
 
 
 class WordTokenizer(Tokenizer):
-    """One id a word, split by the Penn Treebank rules.
+    """One id a word of a sentence, split by the Penn Treebank rules.
 
     `lowercase` folds case; `punctuation=False` drops coco-caption's punctuation list, as captions want.
     """
 
     kind = "word"
+    break_token = PARAGRAPH
 
     def __init__(self, tokens: Sequence[str], lowercase: bool = True, punctuation: bool = True):
         super().__init__(tokens)
@@ -129,37 +115,40 @@ class WordTokenizer(Tokenizer):
         self.punctuation = punctuation
 
     @classmethod
-    def fit(
-        cls, texts: Iterable[str], min_count: int = 1, lowercase: bool = True, punctuation: bool = True
-    ) -> WordTokenizer:
-        """The words seen at least `min_count` times, most frequent first (ties in code-point order)."""
-        counts = Counter()
-        for text in texts:
-            counts.update(split_words(_clean(text), lowercase=lowercase, punctuation=punctuation))
+    def fit(cls, texts: Iterable[str], min_count: int = 1, max_size: int | None = None, **options) -> Self:
+        """The words seen at least `min_count` times, the `max_size` most frequent first (ties in code-point order).
+
+        `options` are the constructor's.
+        """
+        empty = cls([], **options)
+        counts = Counter(piece for text in texts for piece in empty.split(text))
         kept = [word for word, count in counts.items() if count >= min_count and word not in SPECIAL_TOKENS]
-        return cls(sorted(kept, key=lambda word: (-counts[word], word)), lowercase, punctuation)
+        return cls(sorted(kept, key=lambda word: (-counts[word], word))[:max_size], **options)
 
     def split(self, text: str) -> list[str]:
         return split_words(_clean(text), lowercase=self.lowercase, punctuation=self.punctuation)
 
-    def join(self, pieces: Sequence[str]) -> str:
-        return join_words(pieces)
+    def text_after(self, previous: str | None, piece: str) -> str:
+        return text_after(previous, piece)
 
     def to_json(self) -> dict:
         return {**super().to_json(), "lowercase": self.lowercase, "punctuation": self.punctuation}
 
 
+class ProseTokenizer(WordTokenizer):
+    """One id a word of running text: case kept, sentences and paragraphs found in it."""
+
+    kind = "prose"
+
+    def __init__(self, tokens: Sequence[str]):
+        super().__init__(tokens, lowercase=False)
+
+    def split(self, text: str) -> list[str]:
+        return split_prose(_clean(text))
+
+    def to_json(self) -> dict:
+        return Tokenizer.to_json(self)
+
+
 def _clean(text: str) -> str:
     return unicodedata.normalize("NFC", text)
-
-
-# A lone ' was split from the end of a word: `dogs '`.
-_NO_SPACE_BEFORE = re.compile(r" (?=(?:n't|'(?:s|m|d|re|ve|ll)?|[.,;:?!%)\]}]+)(?: |$))", re.IGNORECASE)
-_NO_SPACE_AFTER = re.compile(r"(?:(?<=^)|(?<= ))([(\[{$]) ")
-_QUOTES = re.compile(r"`` ?(.*?) ?''")
-
-
-def join_words(words: Sequence[str]) -> str:
-    """Treebank words as written English: `do n't` is `don't`, no space before a comma."""
-    text = _NO_SPACE_AFTER.sub(r"\1", _NO_SPACE_BEFORE.sub("", " ".join(words)))
-    return _QUOTES.sub(r'"\1"', text).replace("``", '"').replace("''", '"')

@@ -7,7 +7,6 @@ run resumed from a checkpoint repeats, bit for bit on a CPU, what the uninterrup
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import signal
 import threading
@@ -22,7 +21,9 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from textgen.checkpoint import load_state, save_state
+from textgen.device import use_bfloat16
 from textgen.errors import UserError
+from textgen.optimizer import AveragedWeights, learning_rate, make_optimizer
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,9 @@ class FitConfig:
 
     epochs: int
     """Passes over the data."""
+    minutes: float = 0.0
+    """Train for this long instead, however many epochs that is; 0 counts epochs. How far such a run comes, and so its
+    result, depends on the machine."""
     warmup: float = 0.05
     """Share of all steps in which the learning rate rises; then it falls along a cosine."""
     final: float = 0.02
@@ -46,6 +50,8 @@ class FitConfig:
     """auto, float32 or bfloat16; auto is bfloat16 where the processor computes in it."""
     save_minutes: float = 5.0
     """Minutes between checkpoints within an epoch; one is saved after every epoch, too."""
+    judge_minutes: float = 30.0
+    """Minutes between evaluations within an epoch; there is one after every epoch, too."""
     patience: int = 0
     """Stop after this many epochs without a better score; 0 runs them all."""
     max_bad_steps: int = 5
@@ -61,35 +67,16 @@ class Batches(Protocol):
         """The batches of `epoch` from position `start` on."""
 
 
+class Carried(Protocol):
+    """What a loss carries from step to step, such as recurrent states; kept in checkpoints."""
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+
 class Interrupted(Exception):
     """Ctrl-C or SIGTERM; the state has been saved."""
-
-
-def use_bfloat16(precision: str, device: torch.device) -> bool:
-    """Whether `precision` means bfloat16 on `device`."""
-    if precision not in ("auto", "float32", "bfloat16"):
-        raise UserError(f"precision: unknown {precision!r}; known: auto, float32, bfloat16")
-    if precision != "auto":
-        return precision == "bfloat16"
-    return torch.cuda.is_bf16_supported() if device.type == "cuda" else torch.cpu._is_avx512_bf16_supported()
-
-
-def pick_device(name: str) -> torch.device:
-    """`auto` is a GPU when there is one; a device asked for by name and absent is an error."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        device = None
-    if device is None or device.type not in ("cpu", "cuda"):
-        raise UserError(f"device: unknown {name!r}; known: auto, cpu, cuda")
-    if device.type == "cuda" and (device.index or 0) >= (shown := torch.cuda.device_count()):
-        count = f"{shown or 'no'} GPU{'s' * (shown > 1)}"
-        raise UserError(
-            f"device: {name} was asked for, but this machine shows {count}; use --device cpu or auto"
-        )
-    return device
 
 
 @contextlib.contextmanager
@@ -113,54 +100,6 @@ def stop_on_signal() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
-def _learning_rate(step: int, total: int, config: FitConfig) -> float:
-    """Share of the peak at `step` of `total`."""
-    warmup = max(1, round(config.warmup * total))
-    if step < warmup:
-        return (step + 1) / warmup
-    done = (step - warmup) / max(1, total - warmup)
-    return config.final + (1 - config.final) * 0.5 * (1 + math.cos(math.pi * done))
-
-
-def _optimizer(groups: Sequence[tuple[nn.Module, float]], config: FitConfig) -> torch.optim.AdamW:
-    parameters = []
-    for module, rate in groups:
-        trained = [p for p in module.parameters() if p.requires_grad]
-        for matrices, decay in ((True, config.weight_decay), (False, 0.0)):
-            chosen = [p for p in trained if (p.dim() > 1) is matrices]
-            if chosen:
-                parameters.append({"params": chosen, "lr": rate, "peak": rate, "weight_decay": decay})
-    return torch.optim.AdamW(parameters, betas=(0.9, 0.98), foreach=True)
-
-
-class _Average:
-    """Exponential moving average of a model's trained weights (Polyak averaging)."""
-
-    def __init__(self, model: nn.Module, decay: float):
-        self.decay = decay
-        self.live = [p for p in model.parameters() if p.requires_grad]
-        self.kept = [p.detach().clone() for p in self.live] if decay else []
-
-    @torch.no_grad()
-    def update(self, step: int) -> None:
-        if self.decay:
-            # A short memory at first, or the start weighs on the average for ever.
-            torch._foreach_lerp_(self.kept, self.live, 1 - min(self.decay, (1 + step) / (10 + step)))
-
-    @contextlib.contextmanager
-    def applied(self) -> Iterator[None]:
-        """The model with averaged weights."""
-        own = [p.detach().clone() for p in self.live] if self.decay else []
-        with torch.no_grad():
-            for p, value in zip(self.live if self.decay else [], self.kept, strict=True):
-                p.copy_(value)
-            try:
-                yield
-            finally:
-                for p, value in zip(self.live if self.decay else [], own, strict=True):
-                    p.copy_(value)
-
-
 def fit(
     model: nn.Module,
     groups: Sequence[tuple[nn.Module, float]],
@@ -172,106 +111,175 @@ def fit(
     evaluate: Callable[[], dict[str, float]],
     on_best: Callable[[dict[str, float]], None] = lambda metrics: None,
     log: Callable[[dict[str, Any]], None] = lambda line: None,
+    carried: Carried | None = None,
     resume: bool = False,
     label: str = "",
 ) -> dict[str, float]:
-    """Trains `model` in place; returns the metrics of its best epoch, whose weights it then has.
+    """Trains `model` in place; returns the metrics of its best evaluation, whose weights it then has.
 
-    `groups` are modules with their peak learning rates; `loss(batch, step)` gives a scalar and figures to log;
-    `evaluate()` is called on the (averaged) weights after each epoch and returns metrics of which `score`,
-    higher is better, selects. `folder` gets `last.pt` (everything `resume` needs) and `best.pt` (weights).
-    Raises `Interrupted` after saving when a signal asked to stop, UserError when the loss stays NaN.
+    `groups` are modules with their peak learning rates; `loss(batch, step)` gives a scalar and figures to log, and
+    may keep a state in `carried`; `evaluate()` is called on the (averaged) weights after each epoch and returns
+    metrics of which `score`, higher is better, selects. `folder` gets `last.pt` (everything `resume` needs) and
+    `best.pt` (weights). Raises `Interrupted` after saving when a signal asked to stop, UserError when the loss
+    stays NaN.
     """
-    device = next(model.parameters()).device
-    bfloat16 = use_bfloat16(config.precision, device)
-    optimizer = _optimizer(groups, config)
-    average = _Average(model, config.ema_decay)
-    total = config.epochs * len(batches)
-    progress = {"epoch": 0, "position": 0, "skipped": 0, "sums": {}, "best": None, "stale": 0, "seconds": 0.0}
-    last, best = folder / "last.pt", folder / "best.pt"
-    if resume and last.exists():
-        saved = load_state(last)
-        try:
-            model.load_state_dict(saved["model"])
-            optimizer.load_state_dict(saved["optimizer"])
-            for kept, value in zip(average.kept, saved["average"], strict=True):
-                kept.copy_(value)
-            progress = saved["progress"]
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise UserError(f"{last}: the checkpoint of another model; delete it to start anew") from error
-
-    def save() -> None:
-        state = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
-        save_state(last, {**state, "average": average.kept, "progress": progress})
-
-    bad_in_a_row = 0
+    run = _Fit(model, groups, batches, loss, config, folder, evaluate, on_best, log, carried, label)
+    if resume:
+        run.restore()
     with stop_on_signal() as stop:
-        while progress["epoch"] < config.epochs and not (
-            config.patience and progress["stale"] >= config.patience
-        ):
-            epoch = progress["epoch"]
-            started = saved_at = time.monotonic()
-            before = progress["seconds"]
-            model.train()
-            bar = _bar(batches, epoch, progress["position"], label)
-            for batch in bar:
-                step = epoch * len(batches) + progress["position"]
-                for group in optimizer.param_groups:
-                    group["lr"] = group["peak"] * _learning_rate(step, total, config)
-                torch.manual_seed(config.seed * 1_000_003 + step)
-                with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
-                    value, figures = loss(batch, step)
-                optimizer.zero_grad(set_to_none=True)
-                value.backward()
-                norm = nn.utils.clip_grad_norm_(
-                    [p for g in optimizer.param_groups for p in g["params"]], config.clip_norm
-                )
-                if torch.isfinite(value.detach()) and torch.isfinite(norm):
-                    optimizer.step()
-                    average.update(step)
-                    bad_in_a_row = 0
-                    for name, figure in {"loss": value.item(), **figures}.items():
-                        progress["sums"][name] = progress["sums"].get(name, 0.0) + float(figure)
-                else:
-                    bad_in_a_row += 1
-                    progress["skipped"] += 1
-                    if bad_in_a_row >= config.max_bad_steps:
-                        kept = f"; the last good checkpoint is {last}" if last.exists() else ""
-                        raise UserError(
-                            f"training: the loss was NaN or infinite {bad_in_a_row} steps in a row "
-                            f"(epoch {epoch + 1}); lower the learning rate{kept}"
-                        )
-                progress["position"] += 1
-                steps = max(1, progress["position"] - progress["skipped"])
-                means = {name: f"{figure / steps:.3f}" for name, figure in progress["sums"].items()}
-                bar.set_postfix(means, refresh=False)
-                progress["seconds"] = before + time.monotonic() - started
-                if stop.is_set():
-                    save()
-                    raise Interrupted(f"stopped in epoch {epoch + 1}; continue with --resume")
-                if time.monotonic() - saved_at > 60 * config.save_minutes and bad_in_a_row == 0:
-                    save()
-                    saved_at = time.monotonic()
-            steps = max(1, progress["position"] - progress["skipped"])
-            figures = {name: value / steps for name, value in progress["sums"].items()}
-            model.eval()
-            with average.applied():
-                # numpy's numbers would make the checkpoint unreadable: loading it runs no code.
-                metrics = {name: float(value) for name, value in evaluate().items()}
-                if better := progress["best"] is None or _rank(metrics) > _rank(progress["best"]):
-                    progress["best"] = metrics
-                    save_state(best, {"model": model.state_dict()})
-                    on_best(metrics)
-            progress["stale"] = 0 if better else progress["stale"] + 1
-            line = {"phase": label, "epoch": epoch + 1, **figures, **metrics}
-            log({**line, "skipped_steps": progress["skipped"], "seconds": round(progress["seconds"], 1)})
-            progress.update(epoch=epoch + 1, position=0, sums={}, skipped=0, seconds=0.0)
-            save()
-            if stop.is_set():
-                raise Interrupted(f"stopped after epoch {epoch + 1}; continue with --resume")
-    model.load_state_dict(load_state(best)["model"])
+        while not run.done():
+            run.epoch(stop)
+    model.load_state_dict(load_state(run.best)["model"])
     model.eval()
-    return progress["best"]
+    return run.progress["best"]
+
+
+class _Fit:
+    """A run of `fit`: its state, what is saved of it, and an epoch."""
+
+    def __init__(
+        self, model, groups, batches, loss, config, folder, evaluate, on_best, log, carried, label
+    ) -> None:
+        self.model, self.batches, self.loss, self.config = model, batches, loss, config
+        self.evaluate, self.on_best, self.log, self.carried, self.label = (
+            evaluate,
+            on_best,
+            log,
+            carried,
+            label,
+        )
+        self.device = next(model.parameters()).device
+        self.bfloat16 = use_bfloat16(config.precision, self.device)
+        self.optimizer = make_optimizer(groups, config.weight_decay)
+        self.average = AveragedWeights(model, config.ema_decay)
+        self.total = config.epochs * len(batches)
+        self.last, self.best = folder / "last.pt", folder / "best.pt"
+        # `spent` are the seconds of earlier epochs, `seconds` those of this one.
+        self.progress = {"epoch": 0, "position": 0, "skipped": 0, "sums": {}, "best": None, "stale": 0}
+        self.progress |= {"seconds": 0.0, "spent": 0.0}
+        self.bad_in_a_row = 0
+
+    def restore(self) -> None:
+        if not self.last.exists():
+            return
+        saved = load_state(self.last)
+        try:
+            self.model.load_state_dict(saved["model"])
+            self.optimizer.load_state_dict(saved["optimizer"])
+            for kept, value in zip(self.average.kept, saved["average"], strict=True):
+                kept.copy_(value)
+            if self.carried:
+                self.carried.load_state_dict(saved["carried"])
+            self.progress = saved["progress"]
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise UserError(
+                f"{self.last}: the checkpoint of another model; delete it to start anew"
+            ) from error
+
+    def save(self) -> None:
+        state = {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
+        state |= {"average": self.average.kept, "progress": self.progress}
+        save_state(self.last, state | ({"carried": self.carried.state_dict()} if self.carried else {}))
+
+    def done(self) -> bool:
+        config, progress = self.config, self.progress
+        if config.patience and progress["stale"] >= config.patience:
+            return True
+        return self.share() >= 1 if config.minutes else progress["epoch"] >= config.epochs
+
+    def share(self) -> float:
+        """How much of the budget of time is spent."""
+        return (self.progress["spent"] + self.progress["seconds"]) / (60 * self.config.minutes)
+
+    def rate(self, step: int) -> float:
+        """Share of the peak learning rate."""
+        config = self.config
+        if config.minutes:
+            return learning_rate(10_000 * self.share(), 10_000, config.warmup, config.final)
+        return learning_rate(step, self.total, config.warmup, config.final)
+
+    def epoch(self, stop: threading.Event) -> None:
+        """The rest of the current epoch, and its evaluation."""
+        config, progress = self.config, self.progress
+        saved = judged = time.monotonic()
+        started = saved - progress["seconds"]
+        self.model.train()
+        bar = _bar(self.batches, progress["epoch"], progress["position"], self.label)
+        for batch in bar:
+            self.step(batch)
+            progress["position"] += 1
+            means = {name: f"{figure:.3f}" for name, figure in self.means().items()}
+            bar.set_postfix(means, refresh=False)
+            now = time.monotonic()
+            progress["seconds"] = now - started
+            if stop.is_set():
+                self.save()
+                raise Interrupted(f"stopped in epoch {progress['epoch'] + 1}; continue with --resume")
+            if config.minutes and self.share() >= 1:
+                break
+            if self.bad_in_a_row == 0 and now - judged > 60 * config.judge_minutes:
+                self.judge()
+                self.model.train()
+                judged = time.monotonic()
+            if self.bad_in_a_row == 0 and now - saved > 60 * config.save_minutes:
+                self.save()
+                saved = time.monotonic()
+        bar.close()
+        better = self.judge()
+        spent = progress["spent"] + time.monotonic() - started
+        progress["stale"] = 0 if better else progress["stale"] + 1
+        progress.update(epoch=progress["epoch"] + 1, position=0, sums={}, skipped=0, seconds=0.0, spent=spent)
+        self.save()
+        if stop.is_set():
+            raise Interrupted(f"stopped after epoch {progress['epoch']}; continue with --resume")
+
+    def step(self, batch: Any) -> None:
+        progress, step = self.progress, self.progress["epoch"] * len(self.batches) + self.progress["position"]
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["peak"] * self.rate(step)
+        torch.manual_seed(self.config.seed * 1_000_003 + step)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
+            value, figures = self.loss(batch, step)
+        self.optimizer.zero_grad(set_to_none=True)
+        value.backward()
+        trained = [p for group in self.optimizer.param_groups for p in group["params"]]
+        norm = nn.utils.clip_grad_norm_(trained, self.config.clip_norm)
+        if torch.isfinite(value.detach()) and torch.isfinite(norm):
+            self.optimizer.step()
+            self.average.update(step)
+            self.bad_in_a_row = 0
+            for name, figure in {"loss": value.item(), **figures}.items():
+                progress["sums"][name] = progress["sums"].get(name, 0.0) + float(figure)
+            return
+        self.bad_in_a_row += 1
+        progress["skipped"] += 1
+        if self.bad_in_a_row >= self.config.max_bad_steps:
+            kept = f"; the last good checkpoint is {self.last}" if self.last.exists() else ""
+            raise UserError(
+                f"training: the loss was NaN or infinite {self.bad_in_a_row} steps in a row "
+                f"(epoch {progress['epoch'] + 1}); lower the learning rate{kept}"
+            )
+
+    def means(self) -> dict[str, float]:
+        """Figures of the epoch so far, a good step."""
+        steps = max(1, self.progress["position"] - self.progress["skipped"])
+        return {name: figure / steps for name, figure in self.progress["sums"].items()}
+
+    def judge(self) -> bool:
+        """Evaluates, logs, keeps the weights where they are the best so far; whether they are."""
+        progress = self.progress
+        self.model.eval()
+        with self.average.applied():
+            # numpy's numbers would make the checkpoint unreadable: loading it runs no code.
+            metrics = {name: float(value) for name, value in self.evaluate().items()}
+            if better := progress["best"] is None or _rank(metrics) > _rank(progress["best"]):
+                progress["best"] = metrics
+                save_state(self.best, {"model": self.model.state_dict()})
+                self.on_best(metrics)
+        line = {"phase": self.label, "epoch": progress["epoch"] + 1, **self.means(), **metrics}
+        line |= {"steps": progress["epoch"] * len(self.batches) + progress["position"]}
+        self.log({**line, "skipped_steps": progress["skipped"], "seconds": round(progress["seconds"], 1)})
+        return better
 
 
 def _rank(metrics: dict[str, float]) -> float:
@@ -289,9 +297,3 @@ def _bar(batches: Batches, epoch: int, start: int, label: str) -> tqdm:
         mininterval=1,
         leave=False,
     )
-
-
-def append_json_line(path: Path, line: dict[str, Any]) -> None:
-    """One JSON document a line, as training logs are kept."""
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line) + "\n")
