@@ -11,9 +11,11 @@ L context cells, D context features, G gates (4H for LSTM, 3H for GRU, H for a s
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
+import torch.func
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -42,8 +44,14 @@ class DecoderConfig:
     """Heads that look at the context; divides hidden_size."""
     dropout: float = 0.4
     """Share of activations dropped between layers in training."""
+    embedding_dropout: float | None = None
+    """The same of the embeddings; None drops as many as between layers."""
+    recurrent_dropout: float = 0.0
+    """Share of the recurrent weights dropped for a whole sequence (DropConnect; Merity et al. 2018)."""
     tie_embeddings: bool = True
     """Use the embedding as output matrix too (Press and Wolf 2017)."""
+    one_hot: bool = False
+    """The embedding is the identity and is not trained."""
 
     def __post_init__(self) -> None:
         if self.cell not in CELLS:
@@ -59,8 +67,11 @@ class DecoderConfig:
             raise UserError(
                 f"attention_heads: {self.attention_heads} does not divide hidden_size {self.hidden_size}"
             )
-        if not 0 <= self.dropout < 1:
-            raise UserError(f"dropout: {self.dropout} is outside 0 to 1")
+        if self.one_hot and (self.tie_embeddings or self.embedding_size != self.vocab_size):
+            raise UserError("one_hot: needs embedding_size equal to vocab_size, and tie_embeddings off")
+        for name in ("dropout", "embedding_dropout", "recurrent_dropout"):
+            if not 0 <= (getattr(self, name) or 0) < 1:
+                raise UserError(f"{name}: {getattr(self, name)} is outside 0 to 1")
 
 
 def _linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -144,10 +155,16 @@ class RNNDecoder(nn.Module):
         self.project = nn.Identity() if fits else nn.Linear(features, width)
         self.output_bias = nn.Parameter(torch.zeros(config.vocab_size))
         self.dropout = nn.Dropout(config.dropout)
+        same = config.embedding_dropout is None
+        self.embedding_dropout = self.dropout if same else nn.Dropout(config.embedding_dropout)
         self._initialise()
 
     def _initialise(self) -> None:
-        nn.init.normal_(self.embedding.weight, std=self.config.embedding_size**-0.5)
+        if self.config.one_hot:
+            nn.init.eye_(self.embedding.weight)
+            self.embedding.requires_grad_(False)
+        else:
+            nn.init.normal_(self.embedding.weight, std=self.config.embedding_size**-0.5)
         if self.config.cell == "lstm":
             for layer in self.layers:
                 # Start by remembering (Jozefowicz et al. 2015): gates are ordered i, f, g, o.
@@ -182,13 +199,13 @@ class RNNDecoder(nn.Module):
 
     def hidden(self, ids: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
         """As `forward`, but the features (N, T, ...) that `logits` takes: training leaves padding out."""
-        x = self.dropout(self.embedding(ids))
+        x = self.embedding_dropout(self.embedding(ids))
         attended = attention = None
         layers = []
         for index, (layer, states) in enumerate(zip(self.layers, state.layers, strict=True)):
             # nn.RNNBase wants (1, N, H), of the dtype of its input under autocast.
             carried = tuple(s.unsqueeze(0).contiguous() for s in states)
-            out, carried = layer(x, carried if len(carried) > 1 else carried[0])
+            out, carried = self._read(layer, x, carried if len(carried) > 1 else carried[0])
             carried = carried if isinstance(carried, tuple) else (carried,)
             layers.append(tuple(s.squeeze(0) for s in carried))
             x = self.dropout(out)
@@ -200,6 +217,13 @@ class RNNDecoder(nn.Module):
         if attended is not None:
             x = torch.cat([x, attended], dim=-1)
         return x, replace(state, layers=tuple(layers), attention=attention)
+
+    def _read(self, layer: nn.RNNBase, x: Tensor, carried):
+        """A layer over whole sequences, in training with some of its recurrent weights dropped."""
+        if not (self.training and self.config.recurrent_dropout):
+            return layer(x, carried)
+        weight = F.dropout(layer.weight_hh_l0, self.config.recurrent_dropout)
+        return torch.func.functional_call(layer, {"weight_hh_l0": weight}, (x, carried))
 
     def logits(self, features: Tensor) -> Tensor:
         """Logits (..., V) of the features that `hidden` gives."""
@@ -249,6 +273,14 @@ class RNNDecoder(nn.Module):
             if not torch.equal(wanted, torch.arange(keys.shape[0], device=wanted.device)):
                 keys, values = keys[wanted], values[wanted]
         return DecoderState(layers, keys, values, attention)
+
+    @staticmethod
+    def join(states: Sequence[DecoderState]) -> DecoderState:
+        """The rows of several states, none of which has a context, as one state."""
+        if any(state.keys is not None for state in states):
+            raise ValueError("states with a context cannot be joined")
+        layers = zip(*(state.layers for state in states), strict=True)
+        return DecoderState(tuple(tuple(map(torch.cat, zip(*layer, strict=True))) for layer in layers))
 
     def _attend(self, hidden: Tensor, state: DecoderState) -> tuple[Tensor, Tensor]:
         """Multi-head attention of `hidden` (N, T, H) over the context: (N, T, H) and (N, T, L)."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
 State = Any
+
+_PART = 2048  # tokens of a prompt read in a call
 
 
 class StepModel(Protocol):
@@ -23,8 +26,14 @@ class StepModel(Protocol):
     def step(self, ids: np.ndarray, state: State) -> tuple[np.ndarray, State]:
         """One more token a row, `ids` (N,): logits (N, V)."""
 
+    def score(self, ids: np.ndarray, targets: np.ndarray, state: State) -> tuple[np.ndarray, State]:
+        """Log-probabilities (N, T) of `targets` (N, T), each after the one of `ids` (N, T) in its place."""
+
     def select(self, state: State, index: np.ndarray) -> State:
         """Rows by `index` (M,): one-to-many, beam reordering, dropping finished rows."""
+
+    def join(self, states: Sequence[State]) -> State:
+        """The rows of several states without a context, as one: prompts of several lengths in one batch."""
 
     def attention(self, state: State) -> np.ndarray | None:
         """Where the last call looked, (N, T, L), mean over heads; None without a context."""
@@ -52,7 +61,10 @@ class TorchEngine:
 
     def prefill(self, ids: np.ndarray, state: State) -> tuple[np.ndarray, State]:
         with self._torch.inference_mode():
-            features, state = self._decoder.hidden(self._tensor(ids), state)
+            # In parts, so that a book as a prompt takes no more memory than a page; attention is of one call.
+            size = _PART if state.keys is None else ids.shape[1]
+            for start in range(0, ids.shape[1], size):
+                features, state = self._decoder.hidden(self._tensor(ids[:, start : start + size]), state)
             return self._decoder.logits(features[:, -1]).float().cpu().numpy(), state
 
     def step(self, ids: np.ndarray, state: State) -> tuple[np.ndarray, State]:
@@ -60,9 +72,19 @@ class TorchEngine:
             logits, state = self._decoder.step(self._tensor(ids), state, self._table)
             return logits.float().cpu().numpy(), state
 
+    def score(self, ids: np.ndarray, targets: np.ndarray, state: State) -> tuple[np.ndarray, State]:
+        with self._torch.inference_mode():
+            logits, state = self._decoder(self._tensor(ids), state)
+            chosen = self._tensor(targets).unsqueeze(-1)
+            return logits.float().log_softmax(-1).gather(-1, chosen).squeeze(-1).cpu().numpy(), state
+
     def select(self, state: State, index: np.ndarray) -> State:
         with self._torch.inference_mode():
             return self._decoder.select(state, self._tensor(index))
+
+    def join(self, states: Sequence[State]) -> State:
+        with self._torch.inference_mode():
+            return self._decoder.join(states)
 
     def attention(self, state: State) -> np.ndarray | None:
         return None if state.attention is None else state.attention.float().cpu().numpy()

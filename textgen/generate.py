@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from textgen.engine import StepModel
+from textgen.engine import State, StepModel
 from textgen.errors import UserError
 from textgen.sampling import GREEDY, Constraints, SamplingConfig, constrain, log_softmax, sample, uniform_rows
 from textgen.tokenizer import PAD
@@ -37,7 +37,7 @@ class Column(NamedTuple):
 
 def stream(
     model: StepModel,
-    prompts: np.ndarray,
+    prompts: Sequence[Sequence[int]] | np.ndarray,
     *,
     context: np.ndarray | None = None,
     sampling: SamplingConfig = GREEDY,
@@ -47,9 +47,9 @@ def stream(
     seed: int | None = None,
     keys: Sequence[int] | None = None,
 ) -> Iterator[Column]:
-    """Reads `prompts` (N, T >= 1) on, a column of N ids at a time.
+    """Reads `prompts`, N rows of one or more ids, on, a column of N ids at a time.
 
-    `context` (B, L, D) is shared evenly by the rows. Row n draws from `(seed, keys[n])` (n itself unless told),
+    `context` (B, L, D) is shared evenly by the rows, whose prompts are then of one length. Row n draws from `(seed, keys[n])` (n itself unless told),
     so the same key gives the same text in any batch. Stops when every row has produced `end`, or after
     `max_length` columns.
     """
@@ -57,10 +57,11 @@ def stream(
     rows = len(prompts)
     active = np.arange(rows)
     draws = uniform_rows(seed, range(rows) if keys is None else keys)
-    history = np.zeros((rows, 0), dtype=np.int64)
-    logits, state = model.prefill(prompts, model.start(context, rows))
-    for steps_left in range(max_length, 0, -1):
-        allowed = constrain(logits, history, constraints, end, steps_left)
+    history = np.empty((rows, max_length), dtype=np.int64)
+    logits, state = _prefill(model, prompts, context)
+    for length in range(max_length):
+        steps_left = max_length - length
+        allowed = constrain(logits, history[:, :length], constraints, end, steps_left)
         chosen = sample(allowed, next(draws)[active], sampling)
         column = Column(np.full(rows, PAD), np.zeros(rows))
         column.ids[active] = chosen
@@ -69,14 +70,32 @@ def stream(
         going = chosen != end if end is not None else np.ones(len(chosen), dtype=bool)
         if steps_left == 1 or not going.any():
             return
-        history = np.concatenate([history, chosen[:, None]], axis=1)
+        history[:, length] = chosen
         if not going.all():
             active, history, chosen = active[going], history[going], chosen[going]
             state = model.select(state, np.nonzero(going)[0])
         logits, state = model.step(chosen, state)
 
 
-def generate(model: StepModel, prompts: np.ndarray, **options) -> list[Generated]:
+def _prefill(
+    model: StepModel, prompts: Sequence[Sequence[int]] | np.ndarray, context: np.ndarray | None
+) -> tuple[np.ndarray, State]:
+    """Logits and state after the prompts; those of one length are read in one call."""
+    lengths = np.array([len(prompt) for prompt in prompts])
+    if context is not None or (lengths == lengths[0]).all():
+        return model.prefill(np.asarray(prompts), model.start(context, len(prompts)))
+    order = np.argsort(lengths, kind="stable")
+    read = []
+    for length in np.unique(lengths):
+        rows = np.flatnonzero(lengths == length)
+        read.append(model.prefill(np.array([prompts[row] for row in rows]), model.start(None, len(rows))))
+    back = np.argsort(order)
+    return np.concatenate([logits for logits, _ in read])[back], model.select(
+        model.join([state for _, state in read]), back
+    )
+
+
+def generate(model: StepModel, prompts: Sequence[Sequence[int]] | np.ndarray, **options) -> list[Generated]:
     """The whole of `stream`, a sequence a row; takes the same options."""
     columns = list(stream(model, prompts, **options))
     ids = np.stack([column.ids for column in columns], axis=1)

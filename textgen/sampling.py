@@ -57,7 +57,9 @@ class Constraints:
     min_length: int = 0
     """Tokens before the end is allowed."""
     repetition_penalty: float = 1.0
-    """Divides the odds of tokens already produced (Keskar et al. 2019); 1 is off."""
+    """Divides the logits of tokens produced before (Keskar et al. 2019); 1 is off."""
+    repetition_window: int = 0
+    """How many tokens back that looks; 0 looks at all. Of characters, all have soon been produced."""
     no_repeat_ngram: int = 0
     """No n-gram of this many tokens twice; 0 is off."""
 
@@ -65,8 +67,9 @@ class Constraints:
         # Further out the products overflow and leave a row without a candidate.
         if not 0.01 <= self.repetition_penalty <= 100:
             raise UserError(f"repetition_penalty: {self.repetition_penalty} is outside 0.01 to 100")
-        if self.no_repeat_ngram < 0:
-            raise UserError(f"no_repeat_ngram: {self.no_repeat_ngram} must be 0 (off) or more")
+        for name, zero in (("no_repeat_ngram", "off"), ("repetition_window", "all")):
+            if getattr(self, name) < 0:
+                raise UserError(f"{name}: {getattr(self, name)} must be 0 ({zero}) or more")
         if clash := set(self.required) & set(self.banned):
             raise UserError(f"required: {sorted(clash)[0]} is banned too")
 
@@ -89,9 +92,10 @@ def constrain(
     if constraints.banned:
         logits[:, list(constraints.banned)] = -np.inf
     if constraints.repetition_penalty != 1 and length:
-        seen = logits[rows, history]
+        recent = history[:, -constraints.repetition_window :]
+        seen = logits[rows, recent]
         penalty = np.float32(constraints.repetition_penalty)
-        logits[rows, history] = np.where(seen > 0, seen / penalty, seen * penalty)
+        logits[rows, recent] = np.where(seen > 0, seen / penalty, seen * penalty)
     allowed = logits.copy()
     size = constraints.no_repeat_ngram
     if size and length >= size:

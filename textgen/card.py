@@ -1,0 +1,45 @@
+"""A text model's card: what it is, where it comes from, how good it is."""
+
+from __future__ import annotations
+
+
+def model_card(header: dict) -> str:
+    """Markdown for a model's `README.md`, all of it from its `model.json`."""
+    decoder, provenance = header["config"]["decoder"], header["provenance"]
+    settings, held_out = provenance["settings"], provenance["held_out"]
+    pieces = {"char": "characters", "word": "words"}[settings["level"]]
+    lines = [
+        "# Text model",
+        "",
+        f"{decoder['num_layers']} x {decoder['cell'].upper()}-{decoder['hidden_size']} over "
+        f"{decoder['vocab_size']:,} {pieces}.",
+        *(["", header["notes"].strip()] if header.get("notes") else []),
+        "",
+        "## Trained by",
+        "",
+        f"    {provenance['command']}",
+        "",
+        f"- data: {', '.join(provenance['data'])}; {provenance['tokens']['train']:,} tokens to train on, "
+        f"{provenance['tokens']['held-out']:,} held out ({provenance['split']}); sha256 of texts and split "
+        f"`{provenance['data_hash']}`",
+        f"- outside the vocabulary: {_share(provenance, 'train')} of the training tokens, "
+        f"{_share(provenance, 'held-out')} of the held-out ones",
+        f"- seed {settings['seed']}, torch {provenance['torch']}; all settings are in `model.json`",
+        "",
+    ]
+    if held_out:
+        lines += [
+            "Held-out, by the best epoch:",
+            "",
+            "| nats a token | perplexity a token | bits a character |",
+            "| --- | --- | --- |",
+            f"| {held_out['nats']:.4f} | {held_out['perplexity']:.2f} | {held_out['bits_per_character']:.3f} |",
+            "",
+        ]
+    else:
+        lines += ["Interrupted before its first evaluation.", ""]
+    return "\n".join(lines)
+
+
+def _share(provenance: dict, part: str) -> str:
+    return f"{provenance['unknown'][part] / provenance['tokens'][part]:.2%}"

@@ -1,0 +1,195 @@
+"""The command line: generate, train, evaluate, sweep, info."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import OmitArgPrefixes, Positional, arg
+
+from textgen import command_line
+from textgen.command_line import print_json
+from textgen.errors import UserError
+from textgen.generator import GenerationConfig
+from textgen.sweep import SweepConfig
+from textgen.train_config import TrainConfig
+
+Model = Annotated[str | None, arg(metavar="NAME|DIR")]
+Files = Annotated[Positional[tuple[Path, ...]], arg(metavar="CORPUS...")]
+
+
+@dataclass(frozen=True)
+class GenerateCommand:
+    """Read a prompt on. Without PROMPT, or with "-", it is read from standard input, less one line end."""
+
+    prompt: Annotated[Positional[str | None], arg(metavar="PROMPT")] = None
+    """Where the text begins; printed as typed."""
+    model: Model = None
+    """A model in the box, shakespeare or novels, or a trained model's folder; shakespeare unless told."""
+    config: OmitArgPrefixes[GenerationConfig] = GenerationConfig()
+    n: Annotated[int, arg(aliases=("-n",))] = 1
+    """Texts."""
+    json: bool = False
+    """Print one JSON document."""
+
+    def run(self) -> int:
+        from textgen.generator import TextGenerator
+
+        prompt = _standard_input() if self.prompt in (None, "-") else self.prompt
+        generator = TextGenerator.load(self.model)
+        for warning in generator.read(prompt).warnings:
+            print(f"textgen: {warning}", file=sys.stderr)
+        settings = asdict(self.config)
+        if self.json:
+            texts = generator.generate(prompt, n=self.n, **settings)
+            print_json({"model": generator.hash, **settings, "texts": [asdict(text) for text in texts]})
+        elif self.n == 1:
+            print(prompt, end="", flush=True)
+            for piece in generator.stream(prompt, **settings):
+                print(piece, end="", flush=True)
+            print()
+        else:
+            for index, text in enumerate(generator.generate(prompt, n=self.n, **settings)):
+                print(f"{'' if index == 0 else chr(10)}--- {index + 1}\n{text}")
+        return 0
+
+
+@dataclass(frozen=True)
+class TrainCommand:
+    """Train a generator on any text file or files, folders of .txt, or columns of a CSV.
+
+    Ctrl-C leaves a checkpoint that --resume continues; the best model so far, by held-out loss, is always in --out.
+    """
+
+    corpus: Files
+    """Text files in UTF-8."""
+    out: Annotated[Path, arg(metavar="DIR")]
+    """Folder for the model; its state while it trains is in DIR/training."""
+    resume: bool = False
+    """Go on with an interrupted run, with the run's own settings."""
+    config: OmitArgPrefixes[TrainConfig] = TrainConfig()
+
+    def run(self) -> int:
+        from textgen.memory import keep_freed_memory
+
+        keep_freed_memory()
+        from textgen.train import train
+        from textgen.trainer import Interrupted
+
+        try:
+            train(self.corpus, self.out, self.config, self.resume)
+        except Interrupted as stopped:
+            print(f"textgen: {stopped}", file=sys.stderr)
+            return 130
+        return 0
+
+
+@dataclass(frozen=True)
+class EvaluateCommand:
+    """Score a corpus: nats a token, perplexity, bits a character."""
+
+    corpus: Files
+    """Text files in UTF-8, folders of .txt, or CSVs."""
+    model: Model = None
+    """A model in the box, shakespeare or novels, or a trained model's folder; shakespeare unless told."""
+    split: str = "held-out"
+    """held-out, train or all."""
+    held_out: float = 0.1
+    """Share at the end of each file that is held out; as in training."""
+    columns: Annotated[tuple[str, ...], arg(metavar="COLUMN...")] = ()
+    """Columns of a CSV, by name or by number from 1."""
+    streams: int = 1
+    """Parts of the text read side by side: faster, and the same to a few ten-thousandths of a nat."""
+    json: bool = False
+    """Print one JSON document."""
+
+    def run(self) -> int:
+        from textgen.evaluate import evaluate
+        from textgen.generator import TextGenerator
+
+        generator = TextGenerator.load(self.model)
+        report = evaluate(
+            generator, self.corpus, self.split, self.held_out, columns=self.columns, streams=self.streams
+        )
+        if self.json:
+            print_json(report)
+            return 0
+        for note in report["notes"]:
+            print(f"textgen: {note}", file=sys.stderr)
+        print(f"{report['split']}; {report['tokens']:,} tokens, {report['characters']:,} characters")
+        print(f"nats a token          {report['nats_per_token']:.4f}")
+        print(f"perplexity a token    {report['perplexity']:.2f}")
+        print(f"bits a character      {report['bits_per_character']:.4f}")
+        print(
+            f"unknown               {report['unknown_rate']:.2%} of {report['vocabulary']:,} in the vocabulary"
+        )
+        return 0
+
+
+@dataclass(frozen=True)
+class SweepCommand:
+    """The same prompts at several temperatures: the texts, and quality against diversity."""
+
+    prompts: Annotated[Positional[tuple[str, ...]], arg(metavar="PROMPT...")] = ()
+    """Where the texts begin; without one, five that suit the model."""
+    model: Model = None
+    """A model in the box, shakespeare or novels, or a trained model's folder; shakespeare unless told."""
+    config: OmitArgPrefixes[SweepConfig] = SweepConfig()
+    plot: Annotated[Path | None, arg(metavar="OUT.PNG")] = None
+    """Draw quality against diversity; needs the extra [plot]."""
+    json: bool = False
+    """Print one JSON document."""
+
+    def run(self) -> int:
+        from textgen.generator import TextGenerator
+        from textgen.sweep import plot, sweep, table
+
+        generator = TextGenerator.load(self.model)
+        report = sweep(generator, self.prompts, self.config)
+        if self.plot:
+            plot(report, self.plot)
+        if self.json:
+            print_json(report)
+        else:
+            print(table(report))
+        return 0
+
+
+@dataclass(frozen=True)
+class InfoCommand:
+    """Show a model's card."""
+
+    model: Annotated[Positional[str | None], arg(metavar="NAME|DIR")] = None
+    """A model in the box, shakespeare or novels, or a trained model's folder; shakespeare unless told."""
+    json: bool = False
+    """Print model.json without its vocabulary."""
+
+    def run(self) -> int:
+        from textgen.text_model import KIND, model_folder
+
+        command_line.print_card(model_folder(self.model), KIND, self.json)
+        return 0
+
+
+COMMANDS = {
+    "generate": GenerateCommand,
+    "train": TrainCommand,
+    "evaluate": EvaluateCommand,
+    "sweep": SweepCommand,
+    "info": InfoCommand,
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    return command_line.main("textgen", "Text from prompts, offline, on an ordinary CPU.", COMMANDS, argv)
+
+
+def _standard_input() -> str:
+    from textgen.corpus import decode_text
+
+    if sys.stdin is None or sys.stdin.isatty():
+        raise UserError('no prompt given; try: textgen generate "ROMEO:"')
+    return decode_text(sys.stdin.buffer.read(), "standard input").removesuffix("\n")

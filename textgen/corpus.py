@@ -1,0 +1,172 @@
+"""Text files to train on: read, checked, and split into a part to learn from and a held-out tail."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from textgen.errors import UserError
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Texts of which a tail is held out."""
+
+    train: tuple[str, ...]
+    held_out: tuple[str, ...]
+    lines: bool
+    """Each text is a line of its own with an end; else the texts are read on as one stream."""
+    names: tuple[str, ...]
+    """The files' names."""
+    split: str
+    """How the held-out part was chosen, for people."""
+    hash: str
+    """sha256 of the texts and of where they are split."""
+    notes: tuple[str, ...] = ()
+    """What was left out, for people."""
+
+    def part(self, name: str) -> tuple[str, ...]:
+        """`held-out`, `train` or `all`."""
+        parts = {"held-out": self.held_out, "train": self.train, "all": (*self.train, *self.held_out)}
+        if name not in parts:
+            raise UserError(f"split: unknown {name!r}; known: {', '.join(parts)}")
+        if not any(parts[name]):
+            raise UserError(f"split: {name} is empty; choose another, or another --held-out")
+        return parts[name]
+
+
+def load_corpus(
+    paths: Sequence[Path],
+    *,
+    lines: bool = False,
+    columns: Sequence[str] = (),
+    held_out: float = 0.1,
+    whole_words: bool = False,
+) -> Corpus:
+    """Reads text files, and folders of `*.txt`; the last `held_out` of each file is held out.
+
+    With `lines` every line that is not blank is a text of its own; so is, with `columns` - names of a CSV's header, or
+    numbers from 1 -, every row, its cells joined by spaces. `whole_words` moves a cut on to the next white space.
+    Raises UserError naming the file.
+    """
+    if not 0 < held_out < 1:
+        raise UserError(f"held_out: {held_out} must be between 0 and 1; 0.1 holds out a tenth")
+    train: list[str] = []
+    tail: list[str] = []
+    notes: list[str] = []
+    files = _files(paths)
+    for path in files:
+        text = read_text(path)
+        if not text.strip():
+            raise UserError(f"{path}: is empty; give a file with text in it")
+        if columns:
+            rows, left_out = _rows(path, text, columns)
+            if left_out:
+                notes.append(f"{path}: {left_out} rows without text in these columns are left out")
+        elif path.suffix.lower() == ".csv":
+            first = next(csv.reader(io.StringIO(text)))
+            raise UserError(f"{path}: a CSV; choose --columns by number or name; its first row is {first}")
+        elif lines:
+            rows = [line.strip() for line in text.split("\n") if line.strip()]
+        else:
+            cut = _cut(text, held_out, whole_words)
+            train.append(text[:cut])
+            tail.append(text[cut:])
+            continue
+        cut = round(len(rows) * (1 - held_out))
+        train += rows[:cut]
+        tail += rows[cut:]
+    what = "rows" if columns else "lines" if lines else "characters"
+    each = " of each file" if len(files) > 1 else ""
+    digest = hashlib.sha256()
+    for part in (train, tail):
+        for text in part:
+            digest.update(hashlib.sha256(text.encode()).digest())
+        digest.update(b"|")
+    return Corpus(
+        tuple(train),
+        tuple(tail),
+        lines or bool(columns),
+        tuple(path.name for path in files),
+        f"last {100 * held_out:g} % of the {what}{each}",
+        digest.hexdigest(),
+        tuple(notes),
+    )
+
+
+def _cut(text: str, held_out: float, whole_words: bool) -> int:
+    cut = int(len(text) * (1 - held_out))
+    while whole_words and cut < len(text) and not text[cut].isspace():
+        cut += 1
+    return cut
+
+
+def _files(paths: Sequence[Path]) -> list[Path]:
+    files: list[Path] = []
+    for path in paths:
+        found = sorted(path.glob("*.txt")) if path.is_dir() else [path]
+        if not found:
+            raise UserError(f"{path}: no .txt file in this folder")
+        files += found
+    if not files:
+        raise UserError("no corpus given; name one or more text files")
+    return files
+
+
+def read_text(path: Path) -> str:
+    """A UTF-8 file, its byte-order mark dropped and its line ends `\\n`. Raises UserError naming what is wrong where."""
+    try:
+        return decode_text(path.read_bytes(), str(path))
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def decode_text(data: bytes, name: str) -> str:
+    """Text of `data`, which came from `name`, as `read_text` gives it."""
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise UserError(f"{name}: UTF-16; save it as UTF-8: iconv -f UTF-16 -t UTF-8")
+    if (nul := data.find(b"\0")) >= 0:
+        raise UserError(f"{name}: {_place(data, nul)} is NUL: not a text file; text must be UTF-8")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        # The decoder counts from behind the byte-order mark.
+        place = error.start + (3 if data.startswith(b"\xef\xbb\xbf") else 0)
+        raise UserError(
+            f"{name}: {_place(data, place)} is not UTF-8 (0x{data[place]:02x}); "
+            "convert the file: iconv -f WINDOWS-1252 -t UTF-8"
+        ) from error
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _place(data: bytes, offset: int) -> str:
+    return f"line {data.count(10, 0, offset) + 1}, byte {offset}"
+
+
+def _rows(path: Path, text: str, columns: Sequence[str]) -> tuple[list[str], int]:
+    """The chosen cells of each row as one line, and how many rows have none."""
+    csv.field_size_limit(2**31 - 1)
+    reader = csv.reader(io.StringIO(text, newline=""))
+    try:
+        table = [row for row in reader if row]
+    except csv.Error as error:
+        raise UserError(f"{path}: line {reader.line_num}: not a CSV: {error}") from error
+    if all(column.isdecimal() for column in columns):
+        places = [int(column) - 1 for column in columns]
+        if min(places) < 0 or max(places) >= len(table[0]):
+            raise UserError(f"{path}: --columns: there are columns 1 to {len(table[0])}")
+    else:
+        if missing := [column for column in columns if column not in table[0]]:
+            raise UserError(
+                f"{path}: --columns: no column {missing[0]!r}; there are: {', '.join(table[0])}; "
+                "without a header, choose by number from 1"
+            )
+        places = [table[0].index(column) for column in columns]
+        table = table[1:]
+    rows = [" ".join(" ".join(row[p] for p in places if p < len(row)).split()) for row in table]
+    kept = [row for row in rows if row]
+    return kept, len(rows) - len(kept)

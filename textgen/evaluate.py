@@ -1,0 +1,46 @@
+"""How likely a model finds a corpus that lies on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from textgen.corpus import load_corpus
+from textgen.generator import TextGenerator
+from textgen.tokenizer import CharTokenizer
+
+
+def evaluate(
+    generator: TextGenerator,
+    paths: Sequence[Path],
+    split: str = "held-out",
+    held_out: float = 0.1,
+    *,
+    columns: Sequence[str] = (),
+    streams: int = 1,
+) -> dict:
+    """`Score`'s figures of one split of the files `paths`, with what they depend on.
+
+    The corpus is read and split as in training; `notes` say where it is not the one the model was trained on.
+    """
+    corpus = load_corpus(
+        paths,
+        lines=generator.lines,
+        columns=columns,
+        held_out=held_out,
+        whole_words=not isinstance(generator.tokenizer, CharTokenizer),
+    )
+    texts = corpus.part(split)
+    found = generator.score(texts, streams)
+    notes = list(corpus.notes)
+    if corpus.hash != generator.header["provenance"]["data_hash"]:
+        notes.append("not the corpus, or not the split, that the model was trained on")
+    return {
+        "split": f"{split} ({corpus.split})",
+        **found.to_json(),
+        "unknown_rate": found.unknown / found.tokens,
+        "vocabulary": len(generator.tokenizer),
+        "model": generator.hash,
+        "corpus": corpus.hash,
+        "notes": notes,
+    }

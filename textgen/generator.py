@@ -1,0 +1,250 @@
+"""`TextGenerator`: a prompt, read on."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+from tyro.conf import UseAppendAction, arg
+
+from textgen.copied import CopyIndex
+from textgen.engine import StepModel
+from textgen.errors import UserError
+from textgen.generate import stream
+from textgen.metrics import Score
+from textgen.prompt import Prompt, read_prompt
+from textgen.sampling import Constraints, SamplingConfig
+from textgen.text_model import encode_texts, model_folder, read_model, score, start_of_text
+from textgen.tokenizer import BOS, EOS, PAD, UNK, CharTokenizer, Tokenizer
+
+_REPETITION_WINDOW = 64
+
+
+@dataclass(frozen=True)
+class GenerationConfig:
+    """How a text is read on."""
+
+    length: int = 300
+    """Characters, or words of a word model."""
+    temperature: float = 0.8
+    """0 is greedy; below 1 safer than the model's own distribution, above 1 wilder."""
+    top_k: int = 0
+    """Choose from the k most likely only; 0 is all."""
+    top_p: float = 1.0
+    """Choose from the likeliest that reach this probability."""
+    min_p: float = 0.0
+    """Leave out what is less likely than this share of the likeliest."""
+    repetition_penalty: float = 1.0
+    """Divides the odds of the last 64 characters or words; 1 is off."""
+    stop: UseAppendAction[tuple[Annotated[str, arg(metavar="TEXT")], ...]] = ()
+    """End before this text; may be given several times."""
+    seed: Annotated[int | None, arg(metavar="INT")] = None
+    """Same seed, same text, whatever the batch; a fresh one unless told."""
+
+    def __post_init__(self) -> None:
+        if self.length < 1:
+            raise UserError(f"length: {self.length} must be 1 or more")
+        if isinstance(self.stop, str) or not all(self.stop):
+            raise UserError("stop: must be texts of one or more characters")
+        if self.seed is not None and self.seed < 0:
+            raise UserError(f"seed: {self.seed} must be 0 or more")
+        self.sampling, self.constraints(None)
+
+    @property
+    def sampling(self) -> SamplingConfig:
+        return SamplingConfig(self.temperature, self.top_k, self.top_p, self.min_p)
+
+    def constraints(self, end: int | None) -> Constraints:
+        """No special token but the `end`, where the model has one."""
+        return Constraints(
+            banned=tuple(token for token in (PAD, BOS, EOS, UNK) if token != end),
+            repetition_penalty=self.repetition_penalty,
+            repetition_window=_REPETITION_WINDOW,
+        )
+
+
+@dataclass(frozen=True)
+class GeneratedText:
+    """A prompt and what the model made of it; `str` is both together."""
+
+    prompt: str
+    """As typed."""
+    text: str
+    """What follows it."""
+    log_prob: float
+    """Natural logarithm of the model's own probability of what it generated, at temperature 1."""
+    finished: bool
+    """It came to its end or to a stop text; False when it was cut at the length."""
+    ids: tuple[int, ...]
+    """The generated tokens, a stop text's included."""
+    warnings: tuple[str, ...] = ()
+    """What the model could not read of the prompt."""
+
+    def __str__(self) -> str:
+        return self.prompt + self.text
+
+
+class TextGenerator:
+    """A text model ready for use; safe to call from several threads."""
+
+    def __init__(
+        self, model: StepModel, tokenizer: Tokenizer, header: dict, hash: str, copied: CopyIndex | None = None
+    ):
+        self.model = model
+        self.tokenizer = tokenizer
+        self.header = header
+        """The model's `model.json`: config and provenance."""
+        self.hash = hash
+        """sha256 of the weights' file."""
+        self.copied = copied
+        """The index of its training text, where the model carries one."""
+        self.lines = header["config"]["lines"]
+        """Whether a text is a line that comes to an end; else it is read on without one."""
+        self.end = EOS if self.lines else None
+        self._start = start_of_text(tokenizer, self.lines)
+
+    @classmethod
+    def load(cls, model: str | os.PathLike | None = None) -> TextGenerator:
+        """A model in the box by its name, or the one in a folder. Raises UserError naming what is wrong with it."""
+        from textgen.engine import TorchEngine
+
+        folder = model_folder(model)
+        decoder, tokenizer, header, hash = read_model(folder)
+        return cls(TorchEngine(decoder), tokenizer, header, hash, CopyIndex.load(folder))
+
+    def read(self, prompt: str) -> Prompt:
+        """What the model reads of `prompt`."""
+        return read_prompt(prompt, self.tokenizer)
+
+    def generate(
+        self, prompt: str | Sequence[str] = "", *, n: int = 1, **settings
+    ) -> list[GeneratedText] | list[list[GeneratedText]]:
+        """`n` texts that read `prompt` on, or of each of a list of prompts.
+
+        `settings` are those of `GenerationConfig`: length, temperature, top_k, top_p, min_p, repetition_penalty, stop,
+        seed. A prompt's texts depend neither on the other prompts nor on `n`. Raises UserError for settings out of
+        range.
+        """
+        config = _config(settings)
+        if n < 1:
+            raise UserError(f"n: {n} must be 1 or more")
+        one = isinstance(prompt, str)
+        prompts = [self.read(text) for text in ([prompt] if one else prompt)]
+        rows = [_Row(prompt, self, config) for prompt in prompts for _ in range(n)]
+        for _ in self._read_on(rows, config, [*range(n)] * len(prompts)):
+            pass
+        texts = [row.result() for row in rows]
+        found = [texts[i : i + n] for i in range(0, len(texts), n)]
+        return found[0] if one else found
+
+    def stream(self, prompt: str = "", **settings) -> Iterator[str]:
+        """What follows `prompt`, piece by piece as it comes; joined, it is the text that `generate` gives."""
+        config = _config(settings)
+        row = _Row(self.read(prompt), self, config)
+        return (news for _ in self._read_on([row], config, [0]) if (news := row.news()))
+
+    def _read_on(self, rows: Sequence[_Row], config: GenerationConfig, keys: Sequence[int]) -> Iterator[None]:
+        """Feeds the rows, a token each a turn, until all are done."""
+        if not rows:
+            return
+        columns = stream(
+            self.model,
+            [[self._start, *row.prompt.ids] for row in rows],
+            sampling=config.sampling,
+            constraints=config.constraints(self.end),
+            end=self.end,
+            max_length=config.length,
+            seed=config.seed,
+            keys=keys,
+        )
+        for column in columns:
+            for row, token, log_prob in zip(rows, column.ids.tolist(), column.log_probs, strict=True):
+                if not row.finished:
+                    row.add(token, float(log_prob))
+            if all(row.finished for row in rows):
+                break
+            yield
+        for row in rows:
+            row.close()
+        yield
+
+    def score(self, text: str | Sequence[str], streams: int = 1) -> Score:
+        """How likely the model finds a text from its beginning, or several: lines of their own, or one stream.
+
+        A long stream may be read in some `streams` parts side by side (`metrics.stream_nats`). Raises UserError for
+        an empty text.
+        """
+        texts = [text] if isinstance(text, str) else text
+        return score(self.model, self.tokenizer, encode_texts(self.tokenizer, texts, self.lines), streams)
+
+
+def _config(settings: dict) -> GenerationConfig:
+    if isinstance(settings.get("stop"), str):
+        settings = {**settings, "stop": (settings["stop"],)}
+    elif settings.get("stop") is not None:
+        settings = {**settings, "stop": tuple(settings["stop"])}
+    return GenerationConfig(**settings)
+
+
+class _Row:
+    """One text as it grows."""
+
+    def __init__(self, prompt: Prompt, generator: TextGenerator, config: GenerationConfig):
+        self.prompt = prompt
+        self.finished = False
+        self._tokenizer, self._end, self._stop = generator.tokenizer, generator.end, config.stop
+        self._previous = prompt.last
+        # A word model's space before its first word, where the prompt has one already.
+        self._spaced = prompt.text[-1:].isspace() and not isinstance(self._tokenizer, CharTokenizer)
+        self._ids: list[int] = []
+        self._log_prob = 0.0
+        self._text = ""
+        self._shown = self._safe = 0
+
+    def add(self, token: int, log_prob: float) -> None:
+        self._log_prob += log_prob
+        if token == self._end:
+            self.finished = True
+            return
+        self._ids.append(token)
+        piece = self._tokenizer.tokens[token]
+        added = self._tokenizer.text_after(self._previous, piece)
+        if self._spaced:
+            added, self._spaced = added.lstrip(" "), False
+        self._previous = piece
+        longest = max(map(len, self._stop), default=1)
+        searched = max(0, len(self._text) - longest + 1)
+        self._text += added
+        places = [place for stop in self._stop if (place := self._text.find(stop, searched)) >= 0]
+        if places:
+            self._text, self.finished = self._text[: min(places)], True
+        # What may be the beginning of a stop text waits until it is known.
+        held = next(
+            (
+                size
+                for size in range(min(longest - 1, len(self._text)), 0, -1)
+                if any(stop.startswith(self._text[-size:]) for stop in self._stop)
+            ),
+            0,
+        )
+        self._safe = len(self._text) - (0 if self.finished else held)
+
+    def close(self) -> None:
+        self._safe = len(self._text)
+
+    def news(self) -> str:
+        """What may be shown and has not been."""
+        shown, self._shown = self._shown, self._safe
+        return self._text[shown : self._safe]
+
+    def result(self) -> GeneratedText:
+        return GeneratedText(
+            self.prompt.text,
+            self._text,
+            self._log_prob,
+            self.finished,
+            tuple(self._ids),
+            self.prompt.warnings,
+        )

@@ -1,0 +1,138 @@
+"""Temperatures compared: quality, by the model's own perplexity, against diversity, by distinct n-grams."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+from tyro.conf import arg
+
+from textgen.checkpoint import atomic_write
+from textgen.errors import UserError
+from textgen.generator import GeneratedText, GenerationConfig, TextGenerator
+from textgen.metrics import distinct
+from textgen.tokenizer import CharTokenizer
+
+PROMPTS = {
+    "char": ("ROMEO:\n", "To be, or not to be", "The king", "O, ", "My lord, "),
+    "word": ("It was", "She said", "Holmes looked", "In the morning", "My dear"),
+}
+
+
+@dataclass(frozen=True)
+class SweepConfig:
+    """What is compared."""
+
+    temperatures: Annotated[tuple[float, ...], arg(metavar="T...")] = (0.0, 0.3, 0.8, 1.0, 1.3, 1.8)
+    """0 is greedy."""
+    length: int = 200
+    """Characters, or words of a word model, of each text."""
+    n: Annotated[int, arg(aliases=("-n",))] = 1
+    """Texts of each prompt at each temperature; the first is shown."""
+    seed: int = 0
+    """The same for every temperature."""
+
+    def __post_init__(self) -> None:
+        if not self.temperatures:
+            raise UserError("temperatures: give one or more")
+        for temperature in self.temperatures:
+            GenerationConfig(self.length, temperature, seed=self.seed)
+
+
+def sweep(generator: TextGenerator, prompts: Sequence[str], config: SweepConfig) -> dict:
+    """Texts of each prompt at each temperature, and of each temperature the figures over all prompts.
+
+    `perplexity` is the model's own, at temperature 1, of a generated token; `distinct_n` the share of a text's
+    n-grams of words that are distinct, and `cycles` the share of texts that repeat one stretch to their end;
+    `longest_copied` is the longest stretch that stands in the training text, None where the model carries no index.
+    """
+    level = "char" if isinstance(generator.tokenizer, CharTokenizer) else "word"
+    prompts = tuple(prompts) or PROMPTS[level]
+    rows = []
+    for temperature in config.temperatures:
+        found = generator.generate(
+            prompts, n=config.n, length=config.length, temperature=temperature, seed=config.seed
+        )
+        texts = [text for of_prompt in found for text in of_prompt]
+        words = [text.text.split() for text in texts]
+        nats = -sum(text.log_prob for text in texts) / sum(max(1, len(text.ids)) for text in texts)
+        rows.append(
+            {
+                "temperature": temperature,
+                "perplexity": math.exp(min(nats, 700.0)),
+                **{f"distinct_{n}": float(np.mean([distinct(w, n) for w in words])) for n in (1, 2, 3)},
+                "cycles": float(np.mean([cycles(text.ids) for text in texts])),
+                "longest_copied": _longest_copied(generator, texts),
+                "texts": [of_prompt[0].text for of_prompt in found],
+            }
+        )
+    return {"model": generator.hash, "level": level, "prompts": list(prompts), "rows": rows}
+
+
+def cycles(ids: Sequence[int]) -> bool:
+    """Whether the last third of `ids`, or more, is one stretch over and over: what greedy decoding falls into."""
+    size = len(ids)
+    needed = -(-size // 3)
+    for period in range(1, size // 3 + 1):
+        same = 0
+        while same < size - period and ids[size - 1 - same] == ids[size - 1 - same - period]:
+            same += 1
+        if same + period >= needed and same >= 2 * period:
+            return True
+    return False
+
+
+def _longest_copied(generator: TextGenerator, texts: Sequence[GeneratedText]) -> dict | None:
+    if generator.copied is None:
+        return None
+    longest = {"tokens": 0, "text": ""}
+    for text in texts:
+        start, length = generator.copied.longest(np.array(text.ids))
+        if length > longest["tokens"]:
+            copied = generator.tokenizer.decode(text.ids[start : start + length])
+            longest = {"tokens": length, "text": copied}
+    return longest
+
+
+def table(report: dict) -> str:
+    """A sweep as text: what was generated, then a line of figures a temperature."""
+    lines = []
+    for index, prompt in enumerate(report["prompts"]):
+        lines.append(f"{prompt!r}")
+        for row in report["rows"]:
+            text = " / ".join(line.strip() for line in row["texts"][index].splitlines() if line.strip())
+            lines.append(f"  {row['temperature']:<4g} {text}")
+        lines.append("")
+    unit = {"char": "characters", "word": "words"}[report["level"]]
+    lines.append("temperature  perplexity  distinct-1  distinct-2  distinct-3  cycles  longest copied")
+    for row in report["rows"]:
+        copied = row["longest_copied"]
+        shown = "no index" if copied is None else f"{copied['tokens']} {unit}" if copied["tokens"] else "none"
+        lines.append(
+            f"{row['temperature']:<11g}  {row['perplexity']:10.2f}  "
+            + "  ".join(f"{row[f'distinct_{n}']:10.2f}" for n in (1, 2, 3))
+            + f"  {row['cycles']:6.0%}  {shown}"
+        )
+    return "\n".join(lines)
+
+
+def plot(report: dict, path: Path) -> None:
+    """Quality against diversity, a point a temperature, as a PNG. Raises UserError without matplotlib."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise UserError("--plot: needs matplotlib; install it with: pip install 'captioner[plot]'") from error
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.subplots()
+    x = [row["distinct_2"] for row in report["rows"]]
+    y = [row["perplexity"] for row in report["rows"]]
+    axes.plot(x, y, "o-", color="tab:blue")
+    for row, *place in zip(report["rows"], x, y, strict=True):
+        axes.annotate(f"{row['temperature']:g}", place, xytext=(6, 4), textcoords="offset points")
+    axes.set(xlabel="diversity: distinct bigrams of words", ylabel="the model's own perplexity", yscale="log")
+    axes.set_title("Temperature: quality against diversity", loc="left")
+    atomic_write(path, lambda file: figure.savefig(file, format="png", dpi=150))

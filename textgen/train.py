@@ -1,0 +1,231 @@
+"""Training a text generator on anybody's files; the best model by held-out loss is kept."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from textgen.batches import LineBatches, StreamBatches, TextBatch
+from textgen.copied import CopyIndex
+from textgen.corpus import Corpus, load_corpus
+from textgen.decoder import DecoderConfig, DecoderState, RNNDecoder
+from textgen.device import pick_device
+from textgen.engine import TorchEngine
+from textgen.errors import UserError
+from textgen.generator import TextGenerator
+from textgen.runs import RunFolder, read_notes, say, without_folders
+from textgen.text_model import Encoded, encode_texts, model_header, score, write_model
+from textgen.tokenizer import PAD, SPECIAL_TOKENS, CharTokenizer, ProseTokenizer, Tokenizer
+from textgen.train_config import TrainConfig
+from textgen.trainer import FitConfig, Interrupted, fit
+
+STREAMS = 16  # parts of the held-out text read side by side
+_SAMPLES = (0.0, 0.5, 1.0)  # temperatures
+# N-grams of the copy index: so long that they are rarely the same by chance.
+_INDEX = {"char": (16, 8), "word": (6, 8)}
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What a run's parts share."""
+
+    config: TrainConfig
+    folder: RunFolder
+    corpus: Corpus
+    tokenizer: Tokenizer
+    train: Encoded
+    held_out: Encoded
+    decoder: RNNDecoder
+
+    def generator(self) -> TextGenerator:
+        """The model as it is now."""
+        return TextGenerator(TorchEngine(self.decoder), self.tokenizer, self.header({}), hash="")
+
+    def header(self, metrics: dict[str, float]) -> dict:
+        provenance = {
+            "command": shlex.join(["textgen", *sys.argv[1:]]),
+            "data": list(self.corpus.names),
+            "data_hash": self.corpus.hash,
+            "split": self.corpus.split,
+            "tokens": {"train": self.train.tokens, "held-out": self.held_out.tokens},
+            "unknown": {"train": self.train.unknown, "held-out": self.held_out.unknown},
+            "settings": without_folders(self.config),
+            "held_out": metrics,
+            "torch": torch.__version__,
+        }
+        notes = read_notes(self.config.notes)
+        return model_header(self.decoder, self.tokenizer, self.corpus.lines, provenance, notes)
+
+
+def train(paths: Sequence[Path], out: Path, config: TrainConfig, resume: bool = False) -> dict[str, float]:
+    """Trains on the files `paths`, leaves the best model in `out` and the run's state in `out/training`.
+
+    Returns the best model's held-out metrics. With `resume` the run's own settings continue, whatever `config` says.
+    Raises UserError for a bad corpus or a folder in use, `textgen.trainer.Interrupted` when a signal stopped it.
+    """
+    folder = RunFolder(out)
+    config = folder.open(config, resume)
+    read_notes(config.notes)  # now, not after an epoch
+    device = pick_device(config.device)
+    run = _prepare(paths, folder, config, device)
+    batches = _batches(run)
+    folder.begin(config, " ".join(map(str, paths)), run.corpus.hash)
+    for note in run.corpus.notes:
+        say(note)
+    say(
+        f"{run.train.tokens:,} tokens to train on, {run.held_out.tokens:,} held out ({run.corpus.split}; "
+        f"{run.held_out.unknown / run.held_out.tokens:.2%} unknown), {len(run.tokenizer):,} in the vocabulary, "
+        f"{sum(p.numel() for p in run.decoder.parameters()) / 1e6:.2f} million parameters, {device}"
+    )
+    loss = _Loss(run.decoder, device)
+    fit_config = FitConfig(
+        config.epochs,
+        minutes=config.minutes,
+        warmup=0.03,
+        weight_decay=config.weight_decay,
+        clip_norm=1.0,
+        ema_decay=config.ema,
+        patience=config.patience,
+        **{name: getattr(config, name) for name in ("seed", "precision", "save_minutes")},
+    )
+    keep = partial(_keep, run)
+    try:
+        best = fit(
+            run.decoder,
+            [(run.decoder, config.learning_rate)],
+            batches,
+            loss,
+            fit_config,
+            folder.state,
+            evaluate=partial(_judge, run),
+            on_best=keep,
+            log=folder.log,
+            carried=loss,
+            resume=resume,
+            label="text",
+        )
+    except Interrupted:
+        if not (out / "model.json").exists():
+            keep({})
+        raise
+    keep(best)
+    if isinstance(run.train.ids, np.ndarray):
+        CopyIndex.build(run.train.ids, *_INDEX[config.level]).save(out)
+    say(f"best: {_described(best)}; the model is in {out}")
+    return best
+
+
+class _Loss:
+    """Mean nats a token of a batch; carries the states from one window of a stream to the next."""
+
+    def __init__(self, decoder: RNNDecoder, device: torch.device):
+        self._decoder, self._device = decoder, device
+        self._layers: tuple[tuple[Tensor, ...], ...] | None = None
+
+    def __call__(self, batch: TextBatch, step: int) -> tuple[Tensor, dict[str, float]]:
+        inputs, targets = (torch.from_numpy(a).to(self._device) for a in (batch.inputs, batch.targets))
+        if batch.fresh or self._layers is None:
+            state = self._decoder.start(None, len(inputs))
+        else:
+            state = DecoderState(self._layers)
+        features, state = self._decoder.hidden(inputs, state)
+        if batch.fresh and (batch.targets == PAD).any():
+            real = targets != PAD
+            features, targets = features[real], targets[real]
+        logits = self._decoder.logits(features).float()
+        value = F.cross_entropy(logits.flatten(0, -2), targets.flatten())
+        self._layers = tuple(tuple(s.detach() for s in layer) for layer in state.layers)
+        if not torch.isfinite(value.detach()):
+            self._layers = None  # what made it so must not be carried on
+        return value, {}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"layers": self._layers and [list(layer) for layer in self._layers]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        layers = state["layers"]
+        self._layers = layers and tuple(tuple(s.to(self._device) for s in layer) for layer in layers)
+
+
+def _prepare(paths: Sequence[Path], folder: RunFolder, config: TrainConfig, device: torch.device) -> _Run:
+    corpus = load_corpus(
+        paths,
+        lines=config.lines,
+        columns=config.columns,
+        held_out=config.held_out,
+        whole_words=config.level == "word",
+    )
+    if not any(corpus.train) or not any(corpus.held_out):
+        raise UserError(f"corpus: too short to hold out a part ({corpus.split}); give more text")
+    if config.level == "char":
+        tokenizer: Tokenizer = CharTokenizer.fit(corpus.train, config.min_count)
+    else:
+        size = config.vocabulary - len(SPECIAL_TOKENS)
+        tokenizer = ProseTokenizer.fit(corpus.train, config.min_count, max_size=max(1, size))
+    encoded = [encode_texts(tokenizer, texts, corpus.lines) for texts in (corpus.train, corpus.held_out)]
+    torch.manual_seed(config.seed)
+    one_hot = config.embedding_size == 0
+    decoder = RNNDecoder(
+        DecoderConfig(
+            vocab_size=len(tokenizer),
+            cell=config.cell,
+            num_layers=config.layers,
+            embedding_size=config.embedding_size or len(tokenizer),
+            hidden_size=config.hidden,
+            dropout=config.dropout,
+            embedding_dropout=config.embedding_dropout,
+            recurrent_dropout=config.recurrent_dropout,
+            tie_embeddings=not one_hot,
+            one_hot=one_hot,
+        )
+    )
+    return _Run(config, folder, corpus, tokenizer, *encoded, decoder.to(device))
+
+
+def _batches(run: _Run) -> StreamBatches | LineBatches:
+    config, ids = run.config, run.train.ids
+    if isinstance(ids, np.ndarray):
+        return StreamBatches(ids, config.batch, config.sequence, config.seed)
+    cut = sum(len(line) > config.max_line for line in ids)
+    if cut:
+        say(f"{cut} of {len(ids)} lines are longer than {config.max_line} tokens and are cut (--max-line)")
+    # A line that is cut has not come to its end.
+    return LineBatches([line[: config.max_line] for line in ids], config.batch, config.seed)
+
+
+def _judge(run: _Run) -> dict[str, float]:
+    """Held-out metrics, and a text at each of some temperatures to look at."""
+    generator = run.generator()
+    found = score(generator.model, run.tokenizer, run.held_out, STREAMS)
+    metrics = {
+        "nats": found.nats_per_token,
+        "perplexity": found.perplexity,
+        "bits_per_character": found.bits_per_character,
+    }
+    length = 150 if run.config.level == "char" else 30
+    for temperature in _SAMPLES:
+        text = generator.generate(length=length, temperature=temperature, seed=run.config.seed)[0].text
+        say(f"  {temperature}: {' / '.join(line for line in text.splitlines() if line.strip())}")
+    say("  " + _described(metrics))
+    return {"score": -found.nats_per_token, **metrics}
+
+
+def _keep(run: _Run, metrics: dict[str, float]) -> None:
+    write_model(run.folder.out, run.decoder, run.header(metrics))
+
+
+def _described(metrics: dict[str, float]) -> str:
+    return (
+        f"held-out {metrics['nats']:.4f} nats a token, perplexity {metrics['perplexity']:.2f}, "
+        f"{metrics['bits_per_character']:.3f} bits a character"
+    )
