@@ -1,14 +1,19 @@
 # make caption PHOTO=my.jpg   the caption of a photo (without PHOTO: of the example photos)
+# make generate PROMPT="..."  the prompt read on, by MODEL=shakespeare (unless told), MODEL=novels or a folder
 # make test                   style and tests
 # make bench                  speed and memory, as the README quotes them
 
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: caption test bench clean
+.PHONY: caption generate test bench clean
 
 caption: .venv/installed
 	@$(BIN)/captioner caption $(if $(PHOTO),"$(PHOTO)",captioner/examples)
+
+# The prompt goes through the environment, so that the shell does not read its quotes.
+generate: .venv/installed
+	@PROMPT="$${PROMPT:-ROMEO:}"; $(BIN)/textgen generate "$$PROMPT" $(if $(MODEL),--model "$(MODEL)")
 
 test: .venv/installed-test
 	$(BIN)/ruff check .

@@ -101,19 +101,13 @@ class TrainCommand:
     """Go on with an interrupted run, with the run's own settings."""
     config: OmitArgPrefixes[TrainConfig] = TrainConfig()
 
-    def run(self) -> int:
+    def run(self) -> None:
         from textgen.memory import keep_freed_memory
 
         keep_freed_memory()
         from captioner.train import train
-        from textgen.trainer import Interrupted
 
-        try:
-            train(self.data, self.out, self.config, self.resume)
-        except Interrupted as stopped:
-            print(f"captioner: {stopped}", file=sys.stderr)
-            return 130
-        return 0
+        train(self.data, self.out, self.config, self.resume)
 
 
 @dataclass(frozen=True)

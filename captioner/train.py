@@ -7,8 +7,6 @@ on the dev split with the decoding that people get by default.
 from __future__ import annotations
 
 import json
-import shlex
-import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -33,19 +31,18 @@ from captioner.training_data import caption_ids
 from textgen.checkpoint import atomic_write, load_state
 from textgen.decoder import DecoderConfig, RNNDecoder
 from textgen.device import pick_device
-from textgen.errors import UserError
+from textgen.errors import Interrupted, UserError
 from textgen.runs import RunFolder, read_notes, say, without_folders
 from textgen.tokenizer import Tokenizer, WordTokenizer
-from textgen.trainer import Interrupted
 
 
 def train(data: Path, out: Path, config: TrainConfig, resume: bool = False) -> dict[str, float]:
     """Trains on `data`, leaves the best model in `out` and the run's state in `out/training`; its dev metrics.
 
     With `resume` the run's own settings continue, whatever `config` says. Raises UserError for bad data or a
-    folder in use, `textgen.trainer.Interrupted` when a signal stopped it.
+    folder in use, `Interrupted` when a signal stopped it.
     """
-    folder = RunFolder(out)
+    folder = RunFolder(out, "captioner")
     config = folder.open(config, resume)
     if not (config.epochs or config.finetune_epochs or config.scst_epochs or config.average_with):
         raise UserError("epochs: nothing to train; all phases have 0 epochs")
@@ -165,7 +162,7 @@ def _new_model(config: TrainConfig, train: Sequence[Example]) -> tuple[CaptionMo
 
 def _header(run: Run, phases: dict[str, dict]) -> dict:
     provenance = {
-        "command": shlex.join(["captioner", *sys.argv[1:]]),
+        "command": run.folder.command,
         "data": run.dataset.format,
         "data_hash": run.dataset.hash,
         "pictures": {"train": len(run.train), "dev": len(run.dev)},

@@ -27,10 +27,9 @@ from captioner.training_data import CaptionBatch, PictureBatches, augment, can_m
 from tests.conftest import draw, world
 from textgen.batches import pad_rows
 from textgen.decoder import DecoderConfig, RNNDecoder
-from textgen.errors import UserError
+from textgen.errors import Interrupted, UserError
 from textgen.runs import RunFolder
 from textgen.tokenizer import BOS, EOS, PAD, UNK
-from textgen.trainer import Interrupted
 
 SCRIPT = """
 import json, sys

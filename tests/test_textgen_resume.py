@@ -13,8 +13,8 @@ import pytest
 
 from tests.tiny_fits import CONFIG, EPOCHS, STEPS, Numbers, Text, stop_at, train
 from textgen.checkpoint import load_state
-from textgen.errors import UserError
-from textgen.trainer import FitConfig, Interrupted
+from textgen.errors import Interrupted, UserError
+from textgen.trainer import FitConfig
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
-from textgen.errors import UserError
+from textgen.errors import Interrupted, UserError
 
 
 class Command(Protocol):
@@ -32,6 +32,9 @@ def main(prog: str, description: str, commands: Mapping[str, type], argv: Sequen
     except UserError as error:
         print(f"{prog}: {error}", file=sys.stderr)
         return 2
+    except Interrupted as stopped:
+        print(f"{prog}: {stopped}", file=sys.stderr)
+        return 130
     except KeyboardInterrupt:
         print(f"{prog}: stopped", file=sys.stderr)
         return 130

@@ -1,4 +1,4 @@
-"""The one exception that is meant for the person at the keyboard."""
+"""What is meant for the person at the keyboard."""
 
 
 class UserError(Exception):
@@ -6,4 +6,11 @@ class UserError(Exception):
 
     Command lines print it to standard error and exit with status 2. Everything else that escapes is a
     defect of ours and keeps its traceback.
+    """
+
+
+class Interrupted(Exception):
+    """Ctrl-C or SIGTERM stopped a training; its state has been saved.
+
+    Command lines print it to standard error and exit with status 130.
     """

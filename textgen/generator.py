@@ -20,6 +20,7 @@ from textgen.text_model import encode_texts, model_folder, read_model, score, st
 from textgen.tokenizer import BOS, EOS, PAD, UNK, CharTokenizer, Tokenizer
 
 _REPETITION_WINDOW = 64
+_LONGEST = 10_000_000
 
 
 @dataclass(frozen=True)
@@ -37,15 +38,15 @@ class GenerationConfig:
     min_p: float = 0.0
     """Leave out what is less likely than this share of the likeliest."""
     repetition_penalty: float = 1.0
-    """Divides the odds of the last 64 characters or words; 1 is off."""
+    """Above 1, what is among the last 64 characters or words becomes less likely; 1 is off."""
     stop: UseAppendAction[tuple[Annotated[str, arg(metavar="TEXT")], ...]] = ()
     """End before this text; may be given several times."""
     seed: Annotated[int | None, arg(metavar="INT")] = None
     """Same seed, same text, whatever the batch; a fresh one unless told."""
 
     def __post_init__(self) -> None:
-        if self.length < 1:
-            raise UserError(f"length: {self.length} must be 1 or more")
+        if not 1 <= self.length <= _LONGEST:
+            raise UserError(f"length: {self.length} is outside 1 to {_LONGEST}")
         if isinstance(self.stop, str) or not all(self.stop):
             raise UserError("stop: must be texts of one or more characters")
         if self.seed is not None and self.seed < 0:

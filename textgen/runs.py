@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shlex
 import sys
 import typing
 from pathlib import Path
@@ -20,8 +21,10 @@ Config = TypeVar("Config")
 class RunFolder:
     """`out` holds the best model; `out/training` the run's state and settings."""
 
-    def __init__(self, out: Path):
+    def __init__(self, out: Path, prog: str):
         self.out = out
+        self.command = shlex.join([prog, *sys.argv[1:]])
+        """The command that began the run."""
         self.state = out / "training"
         self._settings = self.state / "config.json"
         self._data_hash: str | None = None
@@ -44,7 +47,7 @@ class RunFolder:
     def begin(self, config: Any, data: str, data_hash: str) -> None:
         """Keeps the settings of a new run. Raises UserError when a resumed one was on other data than `data`."""
         if self._data_hash is None:
-            saved = {"config": dataclasses.asdict(config), "data_hash": data_hash}
+            saved = {"command": self.command, "config": dataclasses.asdict(config), "data_hash": data_hash}
             text = json.dumps(saved, default=str, indent=1)
             atomic_write(self._settings, lambda file: file.write(text.encode()))
         elif self._data_hash != data_hash:
@@ -64,6 +67,7 @@ class RunFolder:
             types = typing.get_type_hints(config_type)
             values = {name: _restored(value, types[name]) for name, value in saved["config"].items()}
             self._data_hash = saved["data_hash"]
+            self.command = saved.get("command", self.command)
             return config_type(**values)
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(

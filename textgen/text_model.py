@@ -103,7 +103,11 @@ def encode_texts(tokenizer: Tokenizer, texts: Sequence[str], lines: bool) -> Enc
     else:
         start = start_of_text(tokenizer, lines)
         small = np.uint16 if len(tokenizer) <= 2**16 else np.int32
-        ids = np.concatenate([np.array([start, *tokenizer.encode(text)], dtype=small) for text in texts])[1:]
+        parts = [np.zeros(0, dtype=small)]
+        for text in texts:
+            parts.append(np.array([start], dtype=small))
+            parts += [np.array(tokenizer.encode(part), dtype=small) for part in tokenizer.chunks(text)]
+        ids = np.concatenate(parts)[1:]
     if not len(ids):
         raise UserError("text: is empty; there is nothing to read")
     return Encoded(ids, characters)

@@ -8,13 +8,14 @@ from __future__ import annotations
 import unicodedata
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import ClassVar, Self
 
 from textgen.errors import UserError
-from textgen.words import PARAGRAPH, split_prose, split_words, text_after
+from textgen.words import PARAGRAPH, PARAGRAPH_BREAK, split_prose, split_words, text_after
 
 PAD, BOS, EOS, UNK = range(4)
+_CHUNK = 1_000_000  # characters
 SPECIAL_TOKENS = ("<pad>", "<bos>", "<eos>", "<unk>")
 
 
@@ -50,6 +51,10 @@ class Tokenizer(ABC):
     def join(self, pieces: Sequence[str]) -> str:
         """The text of `pieces`."""
         return "".join(map(self.text_after, [None, *pieces], pieces))
+
+    def chunks(self, text: str) -> Iterator[str]:
+        """`text` in parts whose pieces are those of the whole, so that a long one never lies in memory as pieces."""
+        yield text
 
     def encode(self, text: str) -> list[int]:
         """Ids of `text`; pieces outside the vocabulary become `UNK`. No special token is added."""
@@ -93,6 +98,9 @@ class CharTokenizer(Tokenizer):
             counts.update(text)
         return cls(sorted(char for char, count in counts.items() if count >= min_count))
 
+    def chunks(self, text: str) -> Iterator[str]:
+        return (text[start : start + _CHUNK] for start in range(0, len(text), _CHUNK))
+
     def split(self, text: str) -> list[str]:
         return list(text)
 
@@ -121,7 +129,9 @@ class WordTokenizer(Tokenizer):
         `options` are the constructor's.
         """
         empty = cls([], **options)
-        counts = Counter(piece for text in texts for piece in empty.split(text))
+        counts = Counter(
+            piece for text in texts for part in empty.chunks(text) for piece in empty.split(part)
+        )
         kept = [word for word, count in counts.items() if count >= min_count and word not in SPECIAL_TOKENS]
         return cls(sorted(kept, key=lambda word: (-counts[word], word))[:max_size], **options)
 
@@ -142,6 +152,14 @@ class ProseTokenizer(WordTokenizer):
 
     def __init__(self, tokens: Sequence[str]):
         super().__init__(tokens, lowercase=False)
+
+    def chunks(self, text: str) -> Iterator[str]:
+        start = 0
+        while start < len(text):
+            paragraph = PARAGRAPH_BREAK.search(text, min(start + _CHUNK, len(text)))
+            end = paragraph.end() if paragraph else len(text)
+            yield text[start:end]
+            start = end
 
     def split(self, text: str) -> list[str]:
         return split_prose(_clean(text))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -21,13 +19,13 @@ from textgen.corpus import Corpus, load_corpus
 from textgen.decoder import DecoderConfig, DecoderState, RNNDecoder
 from textgen.device import pick_device
 from textgen.engine import TorchEngine
-from textgen.errors import UserError
+from textgen.errors import Interrupted, UserError
 from textgen.generator import TextGenerator
 from textgen.runs import RunFolder, read_notes, say, without_folders
 from textgen.text_model import Encoded, encode_texts, model_header, score, write_model
 from textgen.tokenizer import PAD, SPECIAL_TOKENS, CharTokenizer, ProseTokenizer, Tokenizer
 from textgen.train_config import TrainConfig
-from textgen.trainer import FitConfig, Interrupted, fit
+from textgen.trainer import FitConfig, fit
 
 STREAMS = 16  # parts of the held-out text read side by side
 _SAMPLES = (0.0, 0.5, 1.0)  # temperatures
@@ -53,7 +51,7 @@ class _Run:
 
     def header(self, metrics: dict[str, float]) -> dict:
         provenance = {
-            "command": shlex.join(["textgen", *sys.argv[1:]]),
+            "command": self.folder.command,
             "data": list(self.corpus.names),
             "data_hash": self.corpus.hash,
             "split": self.corpus.split,
@@ -71,9 +69,9 @@ def train(paths: Sequence[Path], out: Path, config: TrainConfig, resume: bool = 
     """Trains on the files `paths`, leaves the best model in `out` and the run's state in `out/training`.
 
     Returns the best model's held-out metrics. With `resume` the run's own settings continue, whatever `config` says.
-    Raises UserError for a bad corpus or a folder in use, `textgen.trainer.Interrupted` when a signal stopped it.
+    Raises UserError for a bad corpus or a folder in use, `Interrupted` when a signal stopped it.
     """
-    folder = RunFolder(out)
+    folder = RunFolder(out, "textgen")
     config = folder.open(config, resume)
     read_notes(config.notes)  # now, not after an epoch
     device = pick_device(config.device)
@@ -96,7 +94,7 @@ def train(paths: Sequence[Path], out: Path, config: TrainConfig, resume: bool = 
         clip_norm=1.0,
         ema_decay=config.ema,
         patience=config.patience,
-        **{name: getattr(config, name) for name in ("seed", "precision", "save_minutes")},
+        **{name: getattr(config, name) for name in ("seed", "precision", "save_minutes", "judge_minutes")},
     )
     keep = partial(_keep, run)
     try:

@@ -70,6 +70,8 @@ class TrainConfig:
     """auto, cpu or cuda."""
     save_minutes: float = 5.0
     """Minutes between checkpoints within an epoch."""
+    judge_minutes: float = 10.0
+    """Minutes between evaluations, with samples, within an epoch."""
 
     def __post_init__(self) -> None:
         if self.level not in LEVELS:

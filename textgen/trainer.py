@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from textgen.checkpoint import load_state, save_state
 from textgen.device import use_bfloat16
-from textgen.errors import UserError
+from textgen.errors import Interrupted, UserError
 from textgen.optimizer import AveragedWeights, learning_rate, make_optimizer
 
 
@@ -73,10 +73,6 @@ class Carried(Protocol):
     def state_dict(self) -> dict[str, Any]: ...
 
     def load_state_dict(self, state: dict[str, Any]) -> None: ...
-
-
-class Interrupted(Exception):
-    """Ctrl-C or SIGTERM; the state has been saved."""
 
 
 @contextlib.contextmanager

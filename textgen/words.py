@@ -16,6 +16,7 @@ PUNCTUATION = frozenset(["''", "'", "``", "`", ".", "?", "!", ",", ":", "-", "--
 
 PARAGRAPH = "\n\n"
 """The word between two paragraphs of prose."""
+PARAGRAPH_BREAK = re.compile(r"\s*\n[^\S\n]*\n\s*")
 
 
 @lru_cache(maxsize=1)
@@ -44,7 +45,6 @@ _QUOTE_WORDS = {_OPEN: "``", _CLOSE: "''", _OPEN_SINGLE: "`"}
 _PLAIN = str.maketrans(
     {"“": '"', "”": '"', "„": '"', "‘": "'", "’": "'", "―": "—", "…": "...", "\u00a0": " "}
 )
-_PARAGRAPHS = re.compile(r"\s*\n[^\S\n]*\n\s*")
 _EMPHASIS = re.compile(r"(?<!\w)_+|_+(?!\w)")  # Project Gutenberg's italics
 _DASH = re.compile(r"(?<=\S)--+|--+(?=\S)")
 _OPENING = re.compile(r'(?:^|(?<=[\s(\[{<—\'_]))"(?=\S)')
@@ -65,7 +65,7 @@ def split_prose(text: str) -> list[str]:
     Line breaks within a paragraph are spaces; curly and straight quotes are the same; `word--word` has a dash.
     """
     words: list[str] = []
-    for paragraph in _PARAGRAPHS.split(text):
+    for paragraph in PARAGRAPH_BREAK.split(text):
         if words:
             words.append(PARAGRAPH)
         plain = " ".join(paragraph.translate(_PLAIN).split())
