@@ -94,6 +94,7 @@ def print_card(folder: Path, kind: str, as_json: bool) -> None:
     if as_json:
         return print_json({key: value for key, value in header.items() if key != "vocabulary"})
     try:
-        print((folder / CARD).read_text(encoding="utf-8").rstrip())
+        card = (folder / CARD).read_text(encoding="utf-8")
     except OSError as error:
         raise UserError(f"{folder / CARD}: cannot be read: {error.strerror}") from error
+    print(card.rstrip())

@@ -33,7 +33,7 @@ def evaluate(
     texts = corpus.part(split)
     found = generator.score(texts, streams)
     notes = list(corpus.notes)
-    if corpus.hash != generator.header["provenance"]["data_hash"]:
+    if corpus.hash != generator.header["provenance"].get("data_hash"):
         notes.append("not the corpus, or not the split, that the model was trained on")
     return {
         "split": f"{split} ({corpus.split})",

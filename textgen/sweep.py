@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from textgen.generator import GeneratedText, GenerationConfig, TextGenerator
 from textgen.metrics import distinct
 from textgen.tokenizer import CharTokenizer
 
+_SHOWN = 160  # characters of a text in the table
 PROMPTS = {
     "char": ("ROMEO:\n", "To be, or not to be", "The king", "O, ", "My lord, "),
     "word": ("It was", "She said", "Holmes looked", "In the morning", "My dear"),
@@ -29,8 +31,8 @@ class SweepConfig:
 
     temperatures: Annotated[tuple[float, ...], arg(metavar="T...")] = (0.0, 0.3, 0.8, 1.0, 1.3, 1.8)
     """0 is greedy."""
-    length: int = 200
-    """Characters, or words of a word model, of each text."""
+    length: int = 1000
+    """Characters, or words of a word model, of each text: cycles take some to show."""
     n: Annotated[int, arg(aliases=("-n",))] = 1
     """Texts of each prompt at each temperature; the first is shown."""
     seed: int = 0
@@ -99,13 +101,13 @@ def _longest_copied(generator: TextGenerator, texts: Sequence[GeneratedText]) ->
 
 
 def table(report: dict) -> str:
-    """A sweep as text: what was generated, then a line of figures a temperature."""
+    """A sweep as text: the beginning of what was generated, then a line of figures a temperature."""
     lines = []
     for index, prompt in enumerate(report["prompts"]):
         lines.append(f"{prompt!r}")
         for row in report["rows"]:
             text = " / ".join(line.strip() for line in row["texts"][index].splitlines() if line.strip())
-            lines.append(f"  {row['temperature']:<4g} {text}")
+            lines.append(f"  {row['temperature']:<4g} {textwrap.shorten(text, _SHOWN, placeholder=' ...')}")
         lines.append("")
     unit = {"char": "characters", "word": "words"}[report["level"]]
     lines.append("temperature  perplexity  distinct-1  distinct-2  distinct-3  cycles  longest copied")

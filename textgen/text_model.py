@@ -115,6 +115,8 @@ def encode_texts(tokenizer: Tokenizer, texts: Sequence[str], lines: bool) -> Enc
 
 def score(model: StepModel, tokenizer: Tokenizer, encoded: Encoded, streams: int = 1) -> Score:
     """How likely `model` finds texts; a stream is read in `streams` parts side by side."""
+    if streams < 1:
+        raise UserError(f"streams: {streams} must be 1 or more")
     if isinstance(encoded.ids, np.ndarray):
         start = start_of_text(tokenizer, lines=False)
         nats = stream_nats(model, encoded.ids, start, streams).sum()

@@ -152,7 +152,7 @@ class _Fit:
         self.last, self.best = folder / "last.pt", folder / "best.pt"
         # `spent` are the seconds of earlier epochs, `seconds` those of this one.
         self.progress = {"epoch": 0, "position": 0, "skipped": 0, "sums": {}, "best": None, "stale": 0}
-        self.progress |= {"seconds": 0.0, "spent": 0.0}
+        self.progress |= {"improved": False, "seconds": 0.0, "spent": 0.0}
         self.bad_in_a_row = 0
 
     def restore(self) -> None:
@@ -221,10 +221,11 @@ class _Fit:
                 self.save()
                 saved = time.monotonic()
         bar.close()
-        better = self.judge()
+        self.judge()
         spent = progress["spent"] + time.monotonic() - started
-        progress["stale"] = 0 if better else progress["stale"] + 1
+        progress["stale"] = 0 if progress["improved"] else progress["stale"] + 1
         progress.update(epoch=progress["epoch"] + 1, position=0, sums={}, skipped=0, seconds=0.0, spent=spent)
+        progress["improved"] = False
         self.save()
         if stop.is_set():
             raise Interrupted(f"stopped after epoch {progress['epoch']}; continue with --resume")
@@ -261,21 +262,20 @@ class _Fit:
         steps = max(1, self.progress["position"] - self.progress["skipped"])
         return {name: figure / steps for name, figure in self.progress["sums"].items()}
 
-    def judge(self) -> bool:
-        """Evaluates, logs, keeps the weights where they are the best so far; whether they are."""
+    def judge(self) -> None:
+        """Evaluates, logs, keeps the weights where they are the best so far."""
         progress = self.progress
         self.model.eval()
         with self.average.applied():
             # numpy's numbers would make the checkpoint unreadable: loading it runs no code.
             metrics = {name: float(value) for name, value in self.evaluate().items()}
-            if better := progress["best"] is None or _rank(metrics) > _rank(progress["best"]):
-                progress["best"] = metrics
+            if progress["best"] is None or _rank(metrics) > _rank(progress["best"]):
+                progress |= {"best": metrics, "improved": True}
                 save_state(self.best, {"model": self.model.state_dict()})
                 self.on_best(metrics)
         line = {"phase": self.label, "epoch": progress["epoch"] + 1, **self.means(), **metrics}
         line |= {"steps": progress["epoch"] * len(self.batches) + progress["position"]}
         self.log({**line, "skipped_steps": progress["skipped"], "seconds": round(progress["seconds"], 1)})
-        return better
 
 
 def _rank(metrics: dict[str, float]) -> float:
