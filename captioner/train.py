@@ -30,7 +30,7 @@ from captioner.train_config import TrainConfig
 from captioner.training_data import caption_ids
 from textgen.checkpoint import atomic_write, load_state
 from textgen.decoder import DecoderConfig, RNNDecoder
-from textgen.device import pick_device
+from textgen.device import pick_device, use_bfloat16
 from textgen.errors import Interrupted, UserError
 from textgen.runs import RunFolder, read_notes, say, without_folders
 from textgen.tokenizer import Tokenizer, WordTokenizer
@@ -48,6 +48,7 @@ def train(data: Path, out: Path, config: TrainConfig, resume: bool = False) -> d
         raise UserError("epochs: nothing to train; all phases have 0 epochs")
     read_notes(config.notes)  # now, not after an epoch
     device = pick_device(config.device)
+    use_bfloat16(config.precision, device)  # a wrong setting must not begin a run
     dataset = load_dataset(data)
     for note in dataset.notes:
         say(note)

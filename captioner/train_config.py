@@ -92,6 +92,8 @@ class TrainConfig:
         for name in ("epochs", "finetune_epochs", "scst_epochs"):
             if getattr(self, name) < 0:
                 raise UserError(f"{name}: {getattr(self, name)} must be 0 or more")
+        if not 0 <= self.seed < 2**32:
+            raise UserError(f"seed: {self.seed} is outside 0 to {2**32 - 1}")
         if not 32 <= self.image_size <= 1024:
             raise UserError(f"image_size: {self.image_size} is outside 32 to 1024 pixels")
         if not 0 < self.crop <= 1:

@@ -114,12 +114,14 @@ class EvaluateCommand:
         for note in report["notes"]:
             print(f"textgen: {note}", file=sys.stderr)
         print(f"{report['split']}; {report['tokens']:,} tokens, {report['characters']:,} characters")
-        print(f"nats a token          {report['nats_per_token']:.4f}")
-        print(f"perplexity a token    {report['perplexity']:.2f}")
-        print(f"bits a character      {report['bits_per_character']:.4f}")
-        print(
-            f"unknown               {report['unknown_rate']:.2%} of {report['vocabulary']:,} in the vocabulary"
-        )
+        unit = report["token"]
+        for name, value in (
+            (f"nats a {unit}", f"{report['nats_per_token']:.4f}"),
+            (f"perplexity a {unit}", f"{report['perplexity']:.2f}"),
+            ("bits a character", f"{report['bits_per_character']:.4f}"),
+            ("unknown", f"{report['unknown_rate']:.2%}; {report['vocabulary']:,} in the vocabulary"),
+        ):
+            print(f"{name:24} {value}")
         return 0
 
 

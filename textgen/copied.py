@@ -42,7 +42,8 @@ class CopyIndex:
     def longest(self, ids: np.ndarray) -> tuple[int, int]:
         """Start and length in tokens of the longest stretch of `ids` (tokens,) found in the index; (0, 0) for none.
 
-        Up to `2 * (stride - 1)` tokens of the copy may lie outside what is found.
+        Up to `2 * (stride - 1)` tokens of the copy may lie outside what is found. N-grams from two places of the training
+        text that overlap by `size - stride` tokens are taken for one stretch: what is found may be longer than any copy.
         """
         if len(ids) < self.size:
             return 0, 0
@@ -82,7 +83,7 @@ class CopyIndex:
             return None
         except OSError as error:
             raise UserError(f"{path}: cannot be read: {error.strerror}") from error
-        except (SafetensorError, KeyError, ValueError, TypeError) as error:
+        except (SafetensorError, KeyError, ValueError, TypeError, OverflowError) as error:
             raise UserError(f"{path}: not an index of this program, or damaged; delete it") from error
         if bits.dtype != np.uint8 or bits.ndim != 1 or not len(bits) or size < 1 or stride < 1:
             raise UserError(f"{path}: not an index of this program, or damaged; delete it")

@@ -68,8 +68,10 @@ def load_corpus(
             if left_out:
                 notes.append(f"{path}: {left_out} rows without text in these columns are left out")
         elif path.suffix.lower() == ".csv":
-            first = next(csv.reader(io.StringIO(text)))
-            raise UserError(f"{path}: a CSV; choose --columns by number or name; its first row is {first}")
+            first = str(_table(path, text)[0])
+            raise UserError(
+                f"{path}: a CSV; choose --columns by number or name; its first row is {first[:300]}"
+            )
         elif lines:
             rows = [line.strip() for line in text.split("\n") if line.strip()]
         else:
@@ -108,7 +110,10 @@ def _cut(text: str, held_out: float, whole_words: bool) -> int:
 def _files(paths: Sequence[Path]) -> list[Path]:
     files: list[Path] = []
     for path in paths:
-        found = sorted(path.glob("*.txt")) if path.is_dir() else [path]
+        try:
+            found = sorted(path.glob("*.txt")) if path.is_dir() else [path]
+        except OSError as error:
+            raise UserError(f"{path}: cannot be read: {error.strerror}") from error
         if not found:
             raise UserError(f"{path}: no .txt file in this folder")
         files += found
@@ -147,22 +152,27 @@ def _place(data: bytes, offset: int) -> str:
     return f"line {data.count(10, 0, offset) + 1}, byte {offset}"
 
 
-def _rows(path: Path, text: str, columns: Sequence[str]) -> tuple[list[str], int]:
-    """The chosen cells of each row as one line, and how many rows have none."""
+def _table(path: Path, text: str) -> list[list[str]]:
     csv.field_size_limit(2**31 - 1)
     reader = csv.reader(io.StringIO(text, newline=""))
     try:
-        table = [row for row in reader if row]
+        return [row for row in reader if row]
     except csv.Error as error:
         raise UserError(f"{path}: line {reader.line_num}: not a CSV: {error}") from error
+
+
+def _rows(path: Path, text: str, columns: Sequence[str]) -> tuple[list[str], int]:
+    """The chosen cells of each row as one line, and how many rows have none."""
+    table = _table(path, text)
     if all(column.isdecimal() for column in columns):
         places = [int(column) - 1 for column in columns]
         if min(places) < 0 or max(places) >= len(table[0]):
             raise UserError(f"{path}: --columns: there are columns 1 to {len(table[0])}")
     else:
         if missing := [column for column in columns if column not in table[0]]:
+            there_are = " ".join(", ".join(table[0]).split())[:300]
             raise UserError(
-                f"{path}: --columns: no column {missing[0]!r}; there are: {', '.join(table[0])}; "
+                f"{path}: --columns: no column {missing[0]!r}; there are: {there_are}; "
                 "without a header, choose by number from 1"
             )
         places = [table[0].index(column) for column in columns]

@@ -23,12 +23,13 @@ def evaluate(
 
     The corpus is read and split as in training; `notes` say where it is not the one the model was trained on.
     """
+    unit = "character" if isinstance(generator.tokenizer, CharTokenizer) else "word"
     corpus = load_corpus(
         paths,
         lines=generator.lines,
         columns=columns,
         held_out=held_out,
-        whole_words=not isinstance(generator.tokenizer, CharTokenizer),
+        whole_words=unit == "word",
     )
     texts = corpus.part(split)
     found = generator.score(texts, streams)
@@ -37,6 +38,7 @@ def evaluate(
         notes.append("not the corpus, or not the split, that the model was trained on")
     return {
         "split": f"{split} ({corpus.split})",
+        "token": unit,
         **found.to_json(),
         "unknown_rate": found.unknown / found.tokens,
         "vocabulary": len(generator.tokenizer),

@@ -37,6 +37,7 @@ class Score:
 
     @property
     def bits_per_character(self) -> float:
+        """Too low for a word model where words are unknown: each costs no more than the unknown token."""
         return self.nats / math.log(2) / self.characters
 
     def to_json(self) -> dict:

@@ -55,19 +55,25 @@ def read_prompt(text: str, tokenizer: Tokenizer) -> Prompt:
         text.encode()
     except UnicodeEncodeError as error:
         raise UserError(f"prompt: character {error.start + 1} is not UTF-8") from error
+    plain = text.replace("\r\n", "\n")
+    pieces = tokenizer.split(plain)
+    if not all(piece in tokenizer.ids for piece in pieces):
+        # An accent may have been typed as a sign of its own.
+        pieces = tokenizer.split(unicodedata.normalize("NFC", plain))
     ids, replaced, unknown = [], [], []
-    for piece in tokenizer.split(text.replace("\r\n", "\n")):
+    for piece in pieces:
         if piece in tokenizer.ids:
             ids.append(tokenizer.ids[piece])
             continue
+        typed = tokenizer.text_after(None, piece)
         for variant in _variants(piece):
-            pieces = tokenizer.split(variant)
-            if pieces and all(known in tokenizer.ids for known in pieces):
-                ids += [tokenizer.ids[known] for known in pieces]
-                replaced.append((piece, variant))
+            read = tokenizer.split(variant)
+            if read and all(known in tokenizer.ids for known in read):
+                ids += [tokenizer.ids[known] for known in read]
+                replaced.append((typed, variant))
                 break
         else:
-            unknown.append(piece)
+            unknown.append(typed)
             # Words beyond the vocabulary were trained as UNK; a character model has never met one.
             if not isinstance(tokenizer, CharTokenizer):
                 ids.append(UNK)

@@ -17,7 +17,7 @@ from textgen.batches import LineBatches, StreamBatches, TextBatch
 from textgen.copied import CopyIndex
 from textgen.corpus import Corpus, load_corpus
 from textgen.decoder import DecoderConfig, DecoderState, RNNDecoder
-from textgen.device import pick_device
+from textgen.device import pick_device, use_bfloat16
 from textgen.engine import TorchEngine
 from textgen.errors import Interrupted, UserError
 from textgen.generator import TextGenerator
@@ -75,6 +75,7 @@ def train(paths: Sequence[Path], out: Path, config: TrainConfig, resume: bool = 
     config = folder.open(config, resume)
     read_notes(config.notes)  # now, not after an epoch
     device = pick_device(config.device)
+    use_bfloat16(config.precision, device)  # a wrong setting must not begin a run
     run = _prepare(paths, folder, config, device)
     batches = _batches(run)
     folder.begin(config, " ".join(map(str, paths)), run.corpus.hash)

@@ -82,6 +82,8 @@ class TrainConfig:
         for name in ("minutes", "learning_rate", "weight_decay", "patience"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise UserError(f"{name}: {getattr(self, name)} must be 0 or more")
+        if not 0 <= self.seed < 2**32:
+            raise UserError(f"seed: {self.seed} is outside 0 to {2**32 - 1}")
         if not 0 < self.held_out < 1:
             raise UserError(f"held_out: {self.held_out} must be between 0 and 1")
         if not 0 <= self.ema < 1:

@@ -16,7 +16,7 @@ PUNCTUATION = frozenset(["''", "'", "``", "`", ".", "?", "!", ",", ":", "-", "--
 
 PARAGRAPH = "\n\n"
 """The word between two paragraphs of prose."""
-PARAGRAPH_BREAK = re.compile(r"\s*\n[^\S\n]*\n\s*")
+PARAGRAPH_BREAK = re.compile(r"\n[^\S\n]*\n\s*")
 
 
 @lru_cache(maxsize=1)
@@ -45,14 +45,17 @@ _QUOTE_WORDS = {_OPEN: "``", _CLOSE: "''", _OPEN_SINGLE: "`"}
 _PLAIN = str.maketrans(
     {"“": '"', "”": '"', "„": '"', "‘": "'", "’": "'", "―": "—", "…": "...", "\u00a0": " "}
 )
-_EMPHASIS = re.compile(r"(?<!\w)_+|_+(?!\w)")  # Project Gutenberg's italics
-_DASH = re.compile(r"(?<=\S)--+|--+(?=\S)")
-_OPENING = re.compile(r'(?:^|(?<=[\s(\[{<—\'_]))"(?=\S)')
+_EMPHASIS = re.compile(r"(?<!\w)_+|(?<!_)_+(?!\w)")  # Project Gutenberg's italics
+_DASH = re.compile(r"---+|(?<=\S)--|--(?=\S)")
+# At the end of a text, a quote behind a space opens what a prompt leaves to be said; any other closes.
+_OPENING = re.compile(r'(?:^|(?<=[\s(\[{<]))"(?=\S|$)|(?<=[—\'_])"(?=\S)')
 _OPENING_SINGLE = re.compile(
-    rf"(?:^|(?<=[\s(\[{{—{_OPEN}]))'(?=[\w—])(?!(?:tis|twas|twere|twill|em|til|cause)\b)", re.IGNORECASE
+    rf"(?:^|(?<=[\s(\[{{—{_OPEN}]))(?<!{_CLOSE} )'(?:(?=[\w—]| {_OPEN})(?!(?:tis|twas|twere|twill|em|til|cause)\b)"
+    r"|(?<!—')$)",
+    re.IGNORECASE,
 )
 _SENTENCE_END = re.compile(
-    rf"(\S*[^\s.])\.(?=\s*{_CLOSE}|(?:\s*[')\]])*(?:$|—|\s+(?:[{_OPEN}{_OPEN_SINGLE}(\[]\s*)*[A-Z]))"
+    rf"(?<=[^\s.])\.(?=(?:\s*[')\]])*(?:\s*{_CLOSE}|$|—|\s+(?:[{_OPEN}{_OPEN_SINGLE}'(\[]\s*)*[A-Z]))"
 )
 _ABBREVIATIONS = frozenset(
     "Mr Mrs Ms Messrs Dr St Prof Rev Hon Capt Col Gen Lieut Lt Maj Sgt Sr Jr Esq Mme Mlle No Vol vs viz i.e e.g".split()  # noqa: SIM905
@@ -66,7 +69,7 @@ def split_prose(text: str) -> list[str]:
     """
     words: list[str] = []
     for paragraph in PARAGRAPH_BREAK.split(text):
-        if words:
+        if words and words[-1] != PARAGRAPH:
             words.append(PARAGRAPH)
         plain = " ".join(paragraph.translate(_PLAIN).split())
         plain = _EMPHASIS.sub("", _DASH.sub("—", plain))
@@ -78,10 +81,13 @@ def split_prose(text: str) -> list[str]:
 
 
 def _end_sentence(match: re.Match) -> str:
-    word = match[1].lstrip(f"('[{_OPEN}{_OPEN_SINGLE}").rpartition("—")[2]
+    end = match.start()
+    # More of a text without spaces would cost time and change nothing: no abbreviation is longer.
+    word = match.string[max(0, end - 20) : end].split()[-1]
+    word = word.lstrip(f"('[{_OPEN}{_OPEN_SINGLE}").rpartition("—")[2]
     initial = len(word) == 1 and word.isupper() and word != "I"
     at_the_end = match.end() == len(match.string)
-    return match[0] if (initial or word in _ABBREVIATIONS) and not at_the_end else f"{match[1]} . "
+    return match[0] if (initial or word in _ABBREVIATIONS) and not at_the_end else " . "
 
 
 _SHOWN = {"``": '"', "''": '"', "`": "'"}
@@ -99,8 +105,10 @@ _PAIRS = frozenset(
         "wan na",
         "'t is",
         "'t was",
-        "d' ye",
+        "d 'ye",
         "more 'n",
+        "& c",
+        "& c.",
     )
 )
 
