@@ -89,7 +89,7 @@ def tiny_settings(weights_file) -> dict:
         "max_length": 12,
         "batch": 8,
         "captions": 2,
-        "epochs": 15,
+        "epochs": 22,
         "learning_rate": 1e-2,
         "finetune_epochs": 1,
         "finetune_encoder_rate": 1e-5,

@@ -5,14 +5,11 @@ import math
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 
 import textgen.train
 from tests.text_models import assert_one_line, corpus, generator, lines, run, story, trained
-from textgen.copied import CopyIndex
 from textgen.errors import Interrupted
-from textgen.generator import TextGenerator
 from textgen.sweep import PROMPTS, SweepConfig, cycles, sweep
 
 TRAIN = (
@@ -128,7 +125,7 @@ def test_a_sweep_shows_the_longest_stretch_of_the_training_text():
     model = generator("char")
     row = sweep(model, ["In the evening"], SweepConfig(temperatures=(0.0,), length=60))["rows"][0]
     longest, whole = row["longest_copied"], corpus("char").read_text()
-    assert longest["tokens"] == len(longest["text"]) >= 16 and longest["text"] in row["texts"][0]
+    assert longest["tokens"] == len(longest["text"]) >= 24 and longest["text"] in row["texts"][0]
     assert all(longest["text"][i : i + 16] in whole for i in range(0, longest["tokens"] - 15, 8))
 
 
@@ -180,14 +177,6 @@ def test_a_plot_without_matplotlib_says_which_extra(capsys, tmp_path, monkeypatc
 )
 def test_a_text_cycles_when_its_last_third_is_one_stretch_over_and_over(ids, looping):
     assert cycles(ids) is looping
-
-
-def test_texts_without_any_token_are_swept_too():
-    model = generator("lines")
-    ends = TextGenerator(model.model, model.tokenizer, model.header, "", CopyIndex.build(np.arange(9), 2, 1))
-    row = sweep(ends, ["red moon burns"], SweepConfig(temperatures=(0.0,)))["rows"][0]
-    assert row["texts"] == [""] and row["longest_copied"] == {"tokens": 0, "text": ""}
-    assert (row["distinct_1"], row["cycles"]) == (1.0, 0.0)
 
 
 def test_help_is_printed_without_loading_torch():

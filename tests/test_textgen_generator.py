@@ -296,3 +296,9 @@ def test_a_model_that_computes_nan_is_named():
     for call in (model.generate, model.score):
         with pytest.raises(UserError, match=r"\Athe model computed NaN or infinity[^\n]+\Z"):
             call("Tom")
+
+
+def test_a_line_is_never_empty():
+    tokenizer = CharTokenizer("ab")
+    model = TextGenerator(Scripted(*[[]] * 5), tokenizer, {"config": {"lines": True}}, hash="")
+    assert [len(text.text) for text in model.generate(n=5, length=9, temperature=0)] == [1] * 5

@@ -204,14 +204,13 @@ def test_distinct_is_the_share_of_ngrams_that_differ(pieces, n, share):
 # --- copies
 
 
-SEED_WITHOUT_CHANCE_HITS = 2  # of strange n-grams one in 2,000 passes for a copy
 RNG_IDS = np.random.default_rng(5).integers(4, 60, 4000).astype(np.uint16)
 INDEX = CopyIndex.build(RNG_IDS, size=16, stride=8)
 
 
-@pytest.mark.parametrize("length", [23, 24, 30, 31, 40, 100, 1000])
+@pytest.mark.parametrize("length", [31, 32, 39, 40, 41, 100, 1000])
 def test_a_copied_stretch_is_found_wherever_it_begins(length):
-    rng = np.random.default_rng(SEED_WITHOUT_CHANCE_HITS)
+    rng = np.random.default_rng(2)
     for begin in range(300, 308):
         before, after = rng.integers(100, 200, (2, 30))
         text = np.concatenate([before, RNG_IDS[begin : begin + length], after])
@@ -222,8 +221,9 @@ def test_a_copied_stretch_is_found_wherever_it_begins(length):
 
 def test_a_copy_of_the_whole_and_of_its_ends_is_found():
     assert INDEX.longest(RNG_IDS) == (0, 4000)
-    assert INDEX.longest(RNG_IDS[-23:])[1] == 16
-    assert INDEX.longest(RNG_IDS[:16]) == (0, 16)
+    assert INDEX.longest(RNG_IDS[-31:])[1] == 24
+    assert INDEX.longest(RNG_IDS[:24]) == (0, 24)
+    assert INDEX.longest(RNG_IDS[:23]) == (0, 0)
 
 
 def test_the_longest_of_several_copies_is_meant():
@@ -232,11 +232,14 @@ def test_the_longest_of_several_copies_is_meant():
     assert INDEX.longest(text) == (45, 200)
 
 
-def test_strange_text_is_hardly_ever_taken_for_a_copy():
-    strange = np.random.default_rng(6).integers(4, 60, 400)
+def test_strange_text_is_not_taken_for_a_copy():
+    strange = np.random.default_rng(6).integers(4, 60, 40_000)
     assert INDEX.longest(strange) == (0, 0)
-    hits = sum(INDEX.longest(row)[1] > 0 for row in np.random.default_rng(7).integers(4, 60, (1000, 16)))
-    assert hits < 5
+
+
+def test_a_stride_that_leaves_gaps_is_refused():
+    with pytest.raises(ValueError, match="stride 16"):
+        CopyIndex.build(RNG_IDS, size=16, stride=16)
 
 
 @pytest.mark.parametrize("ids", [[], [5], list(range(15))], ids=len)

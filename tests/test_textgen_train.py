@@ -86,7 +86,7 @@ def test_a_run_stopped_at_a_step_and_resumed_is_the_run_straight_through(
         stopping_at(patch, step)
         with pytest.raises(Interrupted, match="--resume"):
             train([path], tmp_path / "out", config)
-    assert TextGenerator.load(tmp_path / "out").generate(length=3)[0].ids  # there is a model already
+    assert TextGenerator.load(tmp_path / "out").generate(length=3)[0].text  # there is a model already
     train([path], tmp_path / "out", TrainConfig(), resume=True)  # with the run's own settings
     assert same_numbers(tmp_path / "out", expected)
     assert log_of(tmp_path / "out") == log_of(expected)

@@ -1,7 +1,8 @@
 """What a model quotes: how long a stretch of a text stands in its training text word for word.
 
 The index is a Bloom filter (Bloom 1970) of the training text's n-grams, taken at every `stride`-th place only, so it
-is small, holds no readable text, and still meets every copy of `size + stride - 1` tokens.
+is small, holds no readable text, and still meets every copy of `size + 2 * stride - 1` tokens twice. One n-gram alone may
+be taken for a copy by chance; two, a stride apart, are not.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ class CopyIndex:
 
     @classmethod
     def build(cls, ids: np.ndarray, size: int, stride: int) -> CopyIndex:
-        """The index of a training text, `ids` (tokens,)."""
+        """The index of a training text, `ids` (tokens,); `stride` is below `size`, or stretches could not be followed."""
+        if not 1 <= stride < size:
+            raise ValueError(f"stride {stride} is not between 1 and size {size}")
         keys = np.unique(_keys(ids, size)[::stride])
         bits = np.zeros(max(1, len(keys) * _BITS // 8), dtype=np.uint8)
         for place in _places(keys, len(bits)):
@@ -42,7 +45,7 @@ class CopyIndex:
     def longest(self, ids: np.ndarray) -> tuple[int, int]:
         """Start and length in tokens of the longest stretch of `ids` (tokens,) found in the index; (0, 0) for none.
 
-        Up to `2 * (stride - 1)` tokens of the copy may lie outside what is found. N-grams from two places of the training
+        None is shorter than `size + stride`. Up to `2 * (stride - 1)` tokens of the copy may lie outside what is found. N-grams from two places of the training
         text that overlap by `size - stride` tokens are taken for one stretch: what is found may be longer than any copy.
         """
         if len(ids) < self.size:
@@ -56,7 +59,7 @@ class CopyIndex:
         )  # n-grams in a row, one a stride, that end here
         for place in np.flatnonzero(found):
             runs[place] = runs[place - self.stride] + 1 if place >= self.stride else 1
-        if not runs.any():
+        if runs.max() < 2:
             return 0, 0
         last = int(runs.argmax())
         length = int(runs[last] - 1) * self.stride

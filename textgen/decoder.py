@@ -19,6 +19,7 @@ import torch.func
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from textgen.dropout import Dropout
 from textgen.errors import UserError
 
 _FEW_ROWS = 16  # with more, `F.linear` is as fast
@@ -154,9 +155,9 @@ class RNNDecoder(nn.Module):
         fits = config.tie_embeddings and features == width
         self.project = nn.Identity() if fits else nn.Linear(features, width)
         self.output_bias = nn.Parameter(torch.zeros(config.vocab_size))
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         same = config.embedding_dropout is None
-        self.embedding_dropout = self.dropout if same else nn.Dropout(config.embedding_dropout)
+        self.embedding_dropout = self.dropout if same else Dropout(config.embedding_dropout)
         self._initialise()
 
     def _initialise(self) -> None:

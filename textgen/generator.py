@@ -58,9 +58,10 @@ class GenerationConfig:
         return SamplingConfig(self.temperature, self.top_k, self.top_p, self.min_p)
 
     def constraints(self, end: int | None) -> Constraints:
-        """No special token but the `end`, where the model has one."""
+        """No special token but the `end`, where the model has one, and that not at once."""
         return Constraints(
             banned=tuple(token for token in (PAD, BOS, EOS, UNK) if token != end),
+            min_length=1,
             repetition_penalty=self.repetition_penalty,
             repetition_window=_REPETITION_WINDOW,
         )

@@ -61,7 +61,7 @@ def sweep(generator: TextGenerator, prompts: Sequence[str], config: SweepConfig)
         )
         texts = [text for of_prompt in found for text in of_prompt]
         words = [text.text.split() for text in texts]
-        nats = -sum(text.log_prob for text in texts) / sum(max(1, len(text.ids)) for text in texts)
+        nats = -sum(text.log_prob for text in texts) / sum(len(text.ids) for text in texts)
         rows.append(
             {
                 "temperature": temperature,

@@ -30,7 +30,7 @@ from textgen.trainer import FitConfig, fit
 STREAMS = 16  # parts of the held-out text read side by side
 _SAMPLES = (0.0, 0.5, 1.0)  # temperatures
 # N-grams of the copy index: so long that they are rarely the same by chance.
-_INDEX = {"char": (16, 8), "word": (6, 8)}
+_INDEX = {"char": (16, 8), "word": (9, 7)}
 
 
 @dataclass(frozen=True)
