@@ -58,8 +58,12 @@ class RunFolder:
     def log(self, line: dict[str, Any]) -> None:
         """A JSON line in `log.jsonl`, the peak of memory added."""
         line = {**line, "peak_memory_gb": round(peak_memory() / 1e9, 2)}
-        with (self.state / "log.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        path = self.state / "log.jsonl"
+        try:
+            with path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+        except OSError as error:
+            raise UserError(f"{path}: cannot be written: {error.strerror}") from error
 
     def _saved(self, config_type: type[Config]) -> Config:
         try:

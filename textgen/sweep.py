@@ -130,11 +130,16 @@ def plot(report: dict, path: Path) -> None:
         raise UserError("--plot: needs matplotlib; install it with: pip install 'captioner[plot]'") from error
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()
-    x = [row["distinct_2"] for row in report["rows"]]
+    x = [row["distinct_1"] for row in report["rows"]]
     y = [row["perplexity"] for row in report["rows"]]
     axes.plot(x, y, "o-", color="tab:blue")
     for row, *place in zip(report["rows"], x, y, strict=True):
-        axes.annotate(f"{row['temperature']:g}", place, xytext=(6, 4), textcoords="offset points")
-    axes.set(xlabel="diversity: distinct bigrams of words", ylabel="the model's own perplexity", yscale="log")
+        axes.annotate(
+            f"{row['temperature']:g}", place, xytext=(-8, 4), textcoords="offset points", ha="right"
+        )
+    axes.set(xlabel="diversity: share of distinct words", ylabel="the model's own perplexity", yscale="log")
+    axes.margins(0.1)
+    for formatter in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+        formatter("{x:g}")
     axes.set_title("Temperature: quality against diversity", loc="left")
     atomic_write(path, lambda file: figure.savefig(file, format="png", dpi=150))
