@@ -6,12 +6,14 @@ import json
 import shlex
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from captioner.cli import main
+from tests.command_lines import assert_one_line_of, run_command
 from tests.conftest import SHARED, draw
 
 
@@ -24,18 +26,8 @@ def photos(tmp_path) -> Path:
     return folder
 
 
-def run(capsys, *argv: object) -> tuple[int, str, str]:
-    """Exit status, standard output and standard error of a command; help and misuse included."""
-    try:
-        status = main([str(word) for word in argv])
-    except SystemExit as stop:
-        status = stop.code or 0
-    captured = capsys.readouterr()
-    return status, captured.out, captured.err
-
-
-def assert_one_line(error: str) -> None:
-    assert error.count("\n") == 1 and error.startswith("captioner: ") and "Traceback" not in error
+run = partial(run_command, main)
+assert_one_line = partial(assert_one_line_of, "captioner")
 
 
 def test_one_photo_prints_its_caption_and_nothing_else(capsys, tiny_model, photos):

@@ -5,12 +5,13 @@ import contextlib
 import io
 import random
 import tempfile
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from tests.command_lines import assert_one_line_of, run_command
 from tests.step_models import build
 from textgen.cli import main
 from textgen.engine import TorchEngine
@@ -120,17 +121,5 @@ def same_numbers(one: Path, other: Path) -> bool:
     return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
 
 
-def run(capsys, *argv) -> tuple[int, str, str]:
-    """Exit status, standard output and standard error of a command; help and misuse included."""
-    capsys.readouterr()
-    try:
-        status = main([str(word) for word in argv])
-    except SystemExit as stop:
-        status = stop.code or 0
-    captured = capsys.readouterr()
-    return status, captured.out, captured.err
-
-
-def assert_one_line(error: str, *words) -> None:
-    assert error.count("\n") == 1 and error.startswith("textgen: ") and "Traceback" not in error, error
-    assert all(str(word) in error for word in words), error
+run = partial(run_command, main)
+assert_one_line = partial(assert_one_line_of, "textgen")
