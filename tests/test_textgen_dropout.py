@@ -43,3 +43,8 @@ def test_the_seed_decides():
 def test_nothing_is_dropped_when_nothing_is_to_be(module):
     x = torch.randn(5, 6)
     assert torch.equal(module(x), x) or module.p == 0.001
+
+
+def test_a_share_of_nearly_all_leaves_something():
+    torch.manual_seed(0)
+    assert torch.isfinite(Dropout(0.9999).train()(torch.ones(1000))).all()

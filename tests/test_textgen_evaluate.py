@@ -130,11 +130,12 @@ def test_a_sweep_shows_the_longest_stretch_of_the_training_text():
 
 
 @pytest.mark.parametrize("kind", ["char", "word", "lines"])
-def test_a_sweep_of_no_prompts_takes_five_that_suit_the_model(capsys, kind):
+def test_a_sweep_of_no_prompts_takes_some_that_suit_the_model(capsys, kind):
     command = ["sweep", "--model", trained(kind), "--temperatures", 0.5, "--length", 4]
     document = json.loads(run(capsys, *command, "--json")[1])
-    assert document["prompts"] == list(PROMPTS["word" if kind == "word" else "char"])
-    assert all(len(row["texts"]) == 5 for row in document["rows"])
+    wanted = [""] if kind == "lines" else list(PROMPTS[kind])
+    assert document["prompts"] == wanted
+    assert all(len(row["texts"]) == len(wanted) for row in document["rows"])
     _, out, _ = run(capsys, *command)
     assert all(repr(prompt) in out for prompt in document["prompts"])
     shown = out.splitlines()[-1]
@@ -185,3 +186,11 @@ def test_help_is_printed_without_loading_torch():
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "--temperature" in done.stdout
+
+
+def test_the_perplexity_of_lines_counts_their_ends():
+    model = generator("lines")
+    row = sweep(model, [""], SweepConfig(temperatures=(1.0,), length=60, n=20))["rows"][0]
+    texts = model.generate(n=20, length=60, temperature=1.0, seed=0)
+    assert all(text.finished for text in texts)
+    assert row["perplexity"] == pytest.approx(model.score([text.text for text in texts]).perplexity, rel=0.02)

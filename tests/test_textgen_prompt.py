@@ -234,3 +234,11 @@ def test_any_prompt_is_read_without_special_tokens_and_kept_as_typed(text):
         assert all(warning.isprintable() for warning in prompt.warnings)
         if not prompt.warnings:
             assert list(prompt.ids) == tokenizer.encode(text.replace("\r\n", "\n"))
+
+
+def test_a_prompt_may_end_in_an_abbreviation():
+    tokenizer = ProseTokenizer(["It", "was", "Mr.", "."])
+    for text in ("It was Mr.", "It was Mr. "):
+        found = read_prompt(text, tokenizer)
+        assert tokenizer.decode(found.ids) == "It was Mr." and found.warnings == ()
+        assert len(found.ids) == 3

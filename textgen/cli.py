@@ -118,10 +118,13 @@ class EvaluateCommand:
         for name, value in (
             (f"nats a {unit}", f"{report['nats_per_token']:.4f}"),
             (f"perplexity a {unit}", f"{report['perplexity']:.2f}"),
-            ("bits a character", f"{report['bits_per_character']:.4f}"),
+            (
+                f"bits a character{', at least' * bool(report['unknown'])}",
+                f"{report['bits_per_character']:.4f}",
+            ),
             ("unknown", f"{report['unknown_rate']:.2%}; {report['vocabulary']:,} in the vocabulary"),
         ):
-            print(f"{name:24} {value}")
+            print(f"{name:26} {value}")
         return 0
 
 
@@ -144,6 +147,8 @@ class SweepCommand:
         from textgen.sweep import plot, sweep, table
 
         generator = TextGenerator.load(self.model)
+        for warning in (warning for prompt in self.prompts for warning in generator.read(prompt).warnings):
+            print(f"textgen: {warning}", file=sys.stderr)
         report = sweep(generator, self.prompts, self.config)
         if self.plot:
             plot(report, self.plot)

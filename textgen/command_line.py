@@ -27,6 +27,8 @@ def main(prog: str, description: str, commands: Mapping[str, type], argv: Sequen
     Whatever the person can put right ends in one line on standard error and status 2, Ctrl-C in 130.
     """
     argv = sys.argv[1:] if argv is None else argv
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="replace")  # a terminal without a sign for 犬 is no reason to stop
     try:
         return _parse(prog, description, commands, argv).run() or 0
     except UserError as error:

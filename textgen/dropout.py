@@ -13,7 +13,7 @@ class Dropout(nn.Dropout):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        dropped = round(256 * self.p)
+        dropped = min(255, round(256 * self.p))
         if not (self.training and dropped) or x.is_cuda:
             return super().forward(x)
         words = torch.empty(-(-x.numel() // 8), dtype=torch.int64).random_(-(2**63), None)

@@ -183,11 +183,8 @@ class TextGenerator:
 
 
 def _config(settings: dict) -> GenerationConfig:
-    if isinstance(settings.get("stop"), str):
-        settings = {**settings, "stop": (settings["stop"],)}
-    elif settings.get("stop") is not None:
-        settings = {**settings, "stop": tuple(settings["stop"])}
-    return GenerationConfig(**settings)
+    stop = () if settings.get("stop") is None else settings["stop"]
+    return GenerationConfig(**{**settings, "stop": (stop,) if isinstance(stop, str) else tuple(stop)})
 
 
 class _Row:

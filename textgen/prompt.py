@@ -60,6 +60,9 @@ def read_prompt(text: str, tokenizer: Tokenizer) -> Prompt:
     if not all(piece in tokenizer.ids for piece in pieces):
         # An accent may have been typed as a sign of its own.
         pieces = tokenizer.split(unicodedata.normalize("NFC", plain))
+    # A prompt may end in an abbreviation, which at the end of a text is taken for a word and its full stop.
+    if pieces[-1:] == ["."] and "".join(pieces[-2:]) in tokenizer.ids and pieces[-2] not in tokenizer.ids:
+        pieces = [*pieces[:-2], "".join(pieces[-2:])]
     ids, replaced, unknown = [], [], []
     for piece in pieces:
         if piece in tokenizer.ids:

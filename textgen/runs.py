@@ -36,6 +36,8 @@ class RunFolder:
         """
         if resume and self._settings.exists():
             return self._saved(type(config))
+        if resume and (self.out / HEADER).exists():
+            raise UserError(f"{self.out}: holds a model, but no run to continue; give another --out")
         if (self.out / HEADER).exists() or self._settings.exists():
             raise UserError(
                 f"{self.out}: already holds a model or a run; give another --out, or --resume to continue"

@@ -53,7 +53,7 @@ def sweep(generator: TextGenerator, prompts: Sequence[str], config: SweepConfig)
     `longest_copied` is the longest stretch that stands in the training text, None where the model carries no index.
     """
     level = "char" if isinstance(generator.tokenizer, CharTokenizer) else "word"
-    prompts = tuple(prompts) or PROMPTS[level]
+    prompts = tuple(prompts) or (("",) if generator.lines else PROMPTS[level])
     rows = []
     for temperature in config.temperatures:
         found = generator.generate(
@@ -61,7 +61,8 @@ def sweep(generator: TextGenerator, prompts: Sequence[str], config: SweepConfig)
         )
         texts = [text for of_prompt in found for text in of_prompt]
         words = [text.text.split() for text in texts]
-        nats = -sum(text.log_prob for text in texts) / sum(len(text.ids) for text in texts)
+        # The end token is in the log-probability, and not among the ids.
+        nats = -sum(text.log_prob for text in texts) / sum(len(text.ids) + text.finished for text in texts)
         rows.append(
             {
                 "temperature": temperature,

@@ -171,6 +171,8 @@ def _prepare(paths: Sequence[Path], folder: RunFolder, config: TrainConfig, devi
     else:
         size = config.vocabulary - len(SPECIAL_TOKENS)
         tokenizer = ProseTokenizer.fit(corpus.train, config.min_count, max_size=max(1, size))
+    if len(tokenizer) == len(SPECIAL_TOKENS):
+        raise UserError(f"min_count: nothing in the corpus is seen {config.min_count} times")
     encoded = [encode_texts(tokenizer, texts, corpus.lines) for texts in (corpus.train, corpus.held_out)]
     torch.manual_seed(config.seed)
     one_hot = config.embedding_size == 0

@@ -79,7 +79,7 @@ class TrainConfig:
         for name in ("vocabulary", "min_count", "sequence", "max_line", "batch", "epochs"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name}: {getattr(self, name)} must be 1 or more")
-        for name in ("minutes", "learning_rate", "weight_decay", "patience"):
+        for name in ("minutes", "learning_rate", "weight_decay", "patience", "save_minutes", "judge_minutes"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise UserError(f"{name}: {getattr(self, name)} must be 0 or more")
         if not 0 <= self.seed < 2**32:
