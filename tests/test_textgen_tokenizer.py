@@ -17,7 +17,9 @@ from textgen.tokenizer import (
     Tokenizer,
     WordTokenizer,
 )
-from textgen.words import PUNCTUATION, join_words, split_words
+from textgen.words import PUNCTUATION, split_words
+
+join_words = WordTokenizer([]).join
 
 # Written English that the Treebank rules take apart and join_words puts together again.
 ENGLISH = [

@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from tests.conftest import SHARED
 from textgen.errors import UserError
 from textgen.tokenizer import SPECIAL_TOKENS, UNK, ProseTokenizer, Tokenizer, WordTokenizer
-from textgen.words import PARAGRAPH, PARAGRAPH_BREAK, join_words, split_prose, split_words, text_after
+from textgen.words import PARAGRAPH, PARAGRAPH_BREAK, split_prose, split_words, text_after
+
+join_words = WordTokenizer([]).join
 
 NOVELS = SHARED / "text" / "novels"
 

@@ -77,7 +77,7 @@ def read_prompt(text: str, tokenizer: Tokenizer) -> Prompt:
                 break
         else:
             unknown.append(typed)
-            # Words beyond the vocabulary were trained as UNK; a character model has never met one.
+            # Words beyond the vocabulary were trained as UNK; a character model has met few or none.
             if not isinstance(tokenizer, CharTokenizer):
                 ids.append(UNK)
     last = tokenizer.tokens[ids[-1]] if ids else None

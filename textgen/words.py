@@ -7,7 +7,6 @@ and closing double quotes are two backquotes and two apostrophes.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from functools import lru_cache
 
 # What coco-caption's PTBTokenizer wrapper throws away after splitting. Its list has brackets, too, but in
@@ -120,8 +119,3 @@ def text_after(previous: str | None, word: str) -> str:
         return shown
     attached = previous in _BEFORE_A_WORD or _AFTER_A_WORD.fullmatch(word)
     return shown if attached or (previous.lower(), word.lower()) in _PAIRS else f" {shown}"
-
-
-def join_words(words: Sequence[str]) -> str:
-    """Words as written English: `do n't` is `don't`, no space before a comma."""
-    return "".join(map(text_after, [None, *words], words))
