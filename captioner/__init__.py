@@ -1,5 +1,6 @@
 """Captions for pictures: textgen's recurrent decoder with eyes."""
 
+__version__ = "0.1.0"
 __all__ = ["Caption", "Captioner"]
 
 

@@ -8,7 +8,7 @@ import csv
 import json
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 from textgen.errors import UserError
 
 CAPTION_FOLDERS = ("annotations", "Flickr8k_text")  # as COCO and the original Flickr8k unpack
-_COLUMNS = {
+Columns = Mapping[str, tuple[str, ...]]  # image, caption and split -> what they are called, the first wins
+COLUMNS: Columns = {
     "image": ("image", "image_name", "file", "filename", "file_name", "path", "image_path"),
     "caption": ("caption", "captions", "text", "comment"),
     "split": ("split",),
@@ -32,6 +33,7 @@ class Row(NamedTuple):
     split: str | None
     at: str
     id: str | None = None  # when it is not the name
+    also: Mapping[str, str] | None = None  # what else the picture is known by: Karpathy's imgid and cocoid
 
 
 class Form(NamedTuple):
@@ -127,19 +129,20 @@ class _Layout(NamedTuple):
     columns: dict[str, int]
 
 
-def _layout(head: str) -> _Layout | None:
+def _layout(head: str, named: Columns) -> _Layout | None:
     for delimiter in (",", "\t", ";", "|"):
         cells = [cell.strip().strip('"').lower() for cell in head.split("\n", 1)[0].split(delimiter)]
-        columns = {c: cells.index(n) for c, names in _COLUMNS.items() for n in reversed(names) if n in cells}
+        columns = {c: cells.index(n) for c, names in named.items() for n in reversed(names) if n in cells}
         if {"image", "caption"} <= set(columns):
             return _Layout(delimiter, len(cells), columns)
     return None
 
 
-def _read_csv(file: Path, text: str) -> Iterator[Row]:
+def read_csv(file: Path, text: str, named: Columns = COLUMNS) -> Iterator[Row]:
+    """The rows of a table with a header, a caption each."""
     lines = [line + "\n" for line in text.split("\n")]
     at = next(i for i, line in enumerate(lines) if line.strip())
-    layout = _layout(lines[at].lstrip())
+    layout = _layout(lines[at].lstrip(), named)
     assert layout, "the form fits, so the header does"
     at += 1
     while at < len(lines):
@@ -176,7 +179,8 @@ def _record(lines: list[str], at: int, layout: _Layout) -> tuple[list[str] | Non
     return [*(cell.strip('"') for cell in cells[:-1]), cells[-1]], 1
 
 
-def _read_token(file: Path, text: str) -> Iterator[Row]:
+def read_token(file: Path, text: str) -> Iterator[Row]:
+    """The rows of Flickr8k.token.txt: name.jpg#0, a tab, a caption."""
     for number, line in enumerate(text.split("\n"), 1):
         if match := re.fullmatch(r"(.+?)#\d+\t(.*)", line):
             yield Row(match[1], match[2], None, f"line {number}")
@@ -184,7 +188,8 @@ def _read_token(file: Path, text: str) -> Iterator[Row]:
             raise UserError(f"{file}, line {number}: malformed; write name.jpg#0, a tab, the caption")
 
 
-def _json(file: Path, text: str, line: int = 1) -> Any:
+def parse_json(file: Path, text: str, line: int = 1) -> Any:
+    """What the text holds; `line` is where in the file it begins, for the message when it is no JSON."""
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
@@ -194,7 +199,7 @@ def _json(file: Path, text: str, line: int = 1) -> Any:
         raise UserError(f"{file}, line {line}: not the JSON of captions; give another file") from error
 
 
-def _get(file: Path, at: str, item: Any, key: str, *kinds: type) -> Any:
+def get(file: Path, at: str, item: Any, key: str, *kinds: type) -> Any:
     """item[key], checked, since JSON promises nothing; a bool is an int to Python only."""
     value = item.get(key) if isinstance(item, dict) else None
     if not isinstance(value, kinds) or isinstance(value, bool):
@@ -203,47 +208,61 @@ def _get(file: Path, at: str, item: Any, key: str, *kinds: type) -> Any:
     return value
 
 
-def _read_jsonl(file: Path, text: str) -> Iterator[Row]:
+def entry_rows(
+    file: Path, at: str, item: Any, named: Columns = COLUMNS, ids: tuple[type, ...] = (str,)
+) -> Iterator[Row]:
+    """The rows of a JSON object that holds a picture and its caption or captions; `ids`: what may name it."""
+    there = item if isinstance(item, dict) else {}
+    image, caption = (next((n for n in named[c] if n in there), c) for c in ("image", "caption"))
+    name, split = get(file, at, item, image, *ids), get(file, at, item, "split", str, type(None))
+    captions = get(file, at, item, caption, str, list)
+    captions = [captions] if isinstance(captions, str) else captions
+    if not all(isinstance(one, str) for one in captions):
+        raise UserError(f"{file}, {at}: malformed; {caption!r} must hold strings only")
+    yield from (Row(str(name), one, split, at) for one in captions or [None])
+
+
+def read_jsonl(file: Path, text: str, entry: Callable[..., Iterator[Row]] = entry_rows) -> Iterator[Row]:
+    """The rows of one JSON object a line, each read by `entry`."""
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
-            at, item = f"line {number}", _json(file, line, number)
-            there = item if isinstance(item, dict) else {}
-            image, caption = (next((n for n in _COLUMNS[c] if n in there), c) for c in ("image", "caption"))
-            name, split = _get(file, at, item, image, str), _get(file, at, item, "split", str, type(None))
-            captions = _get(file, at, item, caption, str, list)
-            captions = [captions] if isinstance(captions, str) else captions
-            if not all(isinstance(one, str) for one in captions):
-                raise UserError(f"{file}, {at}: malformed; {caption!r} must hold strings only")
-            yield from (Row(name, one, split, at) for one in captions or [None])
+            yield from entry(file, f"line {number}", parse_json(file, line, number))
 
 
-def _read_coco(file: Path, text: str) -> Iterator[Row]:
-    data = _json(file, text)
+def split_told_by(file: Path) -> str | None:
+    """The split that the name of a COCO file tells."""
     told = set(re.findall("train|val|dev|test", file.stem))
-    split = told.pop() if len(told) == 1 else None
-    names = {}
-    for i, image in enumerate(_get(file, "top level", data, "images", list)):
-        key = str(_get(file, f"images[{i}]", image, "id", int, str))
-        names[key] = _get(file, f"images[{i}]", image, "file_name", str)
+    return told.pop() if len(told) == 1 else None
+
+
+def coco_rows(file: Path, data: Any) -> Iterator[Row]:
+    """The rows of COCO's annotations: a declaring one for every picture, then the captions."""
+    split, names = split_told_by(file), {}
+    for i, image in enumerate(get(file, "top level", data, "images", list)):
+        key = str(get(file, f"images[{i}]", image, "id", int, str))
+        names[key] = get(file, f"images[{i}]", image, "file_name", str)
         yield Row(names[key], None, split, f"images[{i}]", key)
-    for i, note in enumerate(_get(file, "top level", data, "annotations", list)):
+    for i, note in enumerate(get(file, "top level", data, "annotations", list)):
         at = f"annotations[{i}]"
-        key = str(_get(file, at, note, "image_id", int, str))
+        key = str(get(file, at, note, "image_id", int, str))
         # an annotation of no listed image goes on as a picture that will not be found, and is counted there
-        yield Row(names.get(key, f"image_id {key}"), _get(file, at, note, "caption", str), split, at, key)
+        yield Row(names.get(key, f"image_id {key}"), get(file, at, note, "caption", str), split, at, key)
 
 
-def _read_karpathy(file: Path, text: str) -> Iterator[Row]:
-    for i, image in enumerate(_get(file, "top level", _json(file, text), "images", list)):
+def karpathy_rows(file: Path, data: Any) -> Iterator[Row]:
+    """The rows of Karpathy's split data sets: every picture declared, then its captions."""
+    for i, image in enumerate(get(file, "top level", data, "images", list)):
         at = f"images[{i}]"
-        key, split = _get(file, at, image, "filename", str), _get(file, at, image, "split", str)
-        name = os.path.join(_get(file, at, image, "filepath", str, type(None)) or "", key)
-        yield Row(name, None, split, at, key)
-        for sentence in _get(file, at, image, "sentences", list):
-            yield Row(name, _get(file, at, sentence, "raw", str), split, at, key)
+        key, split = get(file, at, image, "filename", str), get(file, at, image, "split", str)
+        name = os.path.join(get(file, at, image, "filepath", str, type(None)) or "", key)
+        also = {k: str(image[k]) for k in ("imgid", "cocoid") if isinstance(image.get(k), int | str)}
+        yield Row(name, None, split, at, key, also)
+        for sentence in get(file, at, image, "sentences", list):
+            yield Row(name, get(file, at, sentence, "raw", str), split, at, key)
 
 
-def _is_token(file: Path, head: str) -> bool:
+def is_token(file: Path, head: str) -> bool:
+    """Whether a file that begins so is a token file."""
     return bool(re.match(r"[^\t\n]+#\d+\t", head))
 
 
@@ -261,15 +280,20 @@ def _is_jsonl(file: Path, head: str) -> bool:
     return file.suffix == ".jsonl" and head.startswith("{")
 
 
-def _is_csv(file: Path, head: str) -> bool:
-    return _layout(head) is not None
+def is_csv(file: Path, head: str, named: Columns = COLUMNS) -> bool:
+    """Whether a file that begins so is a table with a header."""
+    return _layout(head, named) is not None
+
+
+def _document(rows: Callable[[Path, Any], Iterator[Row]]) -> Callable[[Path, str], Iterator[Row]]:
+    return lambda file, text: rows(file, parse_json(file, text))
 
 
 _TOKEN = "Flickr8k.token.txt Flickr8k_text/Flickr8k.token.txt results_20130124.token"
 FORMS = (  # the first that fits a given file is taken: the loosest stands last
-    Form("token", _TOKEN, "", _is_token, _read_token),
-    Form("karpathy", "dataset.json dataset_*.json", "", _is_karpathy, _read_karpathy),
-    Form("coco", "captions_*.json annotations/captions_*.json", "", _is_coco, _read_coco),
-    Form("jsonl", "", "*.jsonl", _is_jsonl, _read_jsonl),
-    Form("csv", "captions.txt captions.csv results.csv", "*.csv *.tsv", _is_csv, _read_csv),
+    Form("token", _TOKEN, "", is_token, read_token),
+    Form("karpathy", "dataset.json dataset_*.json", "", _is_karpathy, _document(karpathy_rows)),
+    Form("coco", "captions_*.json annotations/captions_*.json", "", _is_coco, _document(coco_rows)),
+    Form("jsonl", "", "*.jsonl", _is_jsonl, read_jsonl),
+    Form("csv", "captions.txt captions.csv results.csv", "*.csv *.tsv", is_csv, read_csv),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-_METRICS = ("BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "ROUGE-L", "CIDEr")
+from captioner.metrics import SCORES
 
 
 def model_card(header: dict) -> str:
@@ -41,9 +41,9 @@ def _stage(provenance: dict) -> list[str]:
         "",
         "Dev split, beam 3, coco-caption's protocol, best epoch of each phase:",
         "",
-        f"| phase | {' | '.join(_METRICS)} |",
-        "| --- " * (len(_METRICS) + 1) + "|",
+        f"| phase | {' | '.join(SCORES)} |",
+        "| --- " * (len(SCORES) + 1) + "|",
     ]
     for phase, metrics in provenance["dev"].items():
-        lines.append(f"| {phase} | " + " | ".join(f"{metrics[name]:.2f}" for name in _METRICS) + " |")
+        lines.append(f"| {phase} | " + " | ".join(f"{metrics[name]:.2f}" for name in SCORES) + " |")
     return lines

@@ -1,4 +1,4 @@
-"""The command line: caption, train, evaluate, info."""
+"""The command line: caption, train, evaluate, score, info."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Annotated
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from captioner.decoding import Caption, DecodingConfig
+from captioner.score import ReportConfig
 from captioner.train_config import TrainConfig
 from textgen import command_line
 from textgen.command_line import print_json
@@ -112,7 +113,7 @@ class TrainCommand:
 
 @dataclass(frozen=True)
 class EvaluateCommand:
-    """Caption a split of DATA and score it by coco-caption's protocol."""
+    """Caption a split of DATA and score it by coco-caption's protocol, with all that `score` reports."""
 
     data: Data
     """Folder of captioned pictures, in any form that train takes."""
@@ -124,10 +125,9 @@ class EvaluateCommand:
     """Beams kept side by side."""
     save: Annotated[Path | None, arg(metavar="FILE.JSON")] = None
     """Save the captions in COCO's results format."""
-    json: bool = False
-    """Print one JSON document."""
+    config: OmitArgPrefixes[ReportConfig] = ReportConfig()
 
-    def run(self) -> int:
+    def run(self) -> None:
         config = DecodingConfig(beam=self.beam)
         from captioner.caption import Captioner
         from captioner.datasets import load_dataset
@@ -135,22 +135,51 @@ class EvaluateCommand:
 
         dataset = load_dataset(self.data)
         dataset.split(self.split)
-        report, predictions = evaluate(Captioner.load(self.model), dataset, self.split, config)
+        name = self.model.name if self.model else "model in the box"
+        report, predictions = evaluate(
+            Captioner.load(self.model), dataset, self.split, config, self.config, name
+        )
         if self.save:
             save_predictions(self.save, predictions)
-        if self.json:
-            print_json({**report, "notes": dataset.notes})
-            return 0
-        for warning in (*dataset.notes, *report["warnings"], *report["unreadable"].values()):
-            print(f"captioner: {warning}", file=sys.stderr)
-        print(report["signature"])
-        for name in ("BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "ROUGE-L", "CIDEr"):
-            print(f"{name:8} {report[name]:6.2f}")
-        precisions = "/".join(f"{value:.1f}" for value in report["precisions"])
-        print(f"precisions {precisions}, brevity penalty {report['brevity_penalty']:.3f}")
-        print(f"length ratio {report['length_ratio']:.3f}, {report['distinct_captions']} distinct captions")
-        print(f"{report['unfinished']} unfinished, {report['pictures_per_second']:.1f} pictures a second")
-        return 0
+        _print_report(report, self.config.json)
+
+
+@dataclass(frozen=True)
+class ScoreCommand:
+    """Score captions of any origin against their references by coco-caption's protocol: BLEU, ROUGE-L, CIDEr.
+
+    PREDICTIONS: COCO's results JSON, a CSV or JSONL with image and caption, the JSON of `captioner caption`, or a
+    caption a line. REFERENCES: COCO annotations, Karpathy's JSON, Flickr8k's files or folder, CSV, JSONL; or, for
+    captions a line, one or more files with a reference a line. No model is needed.
+    """
+
+    predictions: Annotated[Positional[Path], arg(metavar="PREDICTIONS")]
+    """One caption a picture."""
+    references: Annotated[Positional[tuple[Path, ...]], arg(metavar="REFERENCES...")]
+    """One or more captions a picture, by people."""
+    other: Annotated[Path | None, arg(metavar="PREDICTIONS")] = None
+    """A second system's captions: the paired difference, and where the two differ most."""
+    split: str | None = None
+    """Only the references of this split: train, dev, test; all unless told."""
+    pictures: Annotated[Path | None, arg(metavar="FILE")] = None
+    """Only the pictures that this file lists, one a line, as Flickr_8k.testImages.txt does."""
+    train: Annotated[Path | None, arg(metavar="DATA")] = None
+    """The training captions, to count the predictions that copy one."""
+    config: OmitArgPrefixes[ReportConfig] = ReportConfig()
+
+    def run(self) -> None:
+        from captioner.score import score
+
+        report = score(
+            self.predictions,
+            self.references,
+            self.config,
+            other=self.other,
+            split=self.split,
+            pictures=self.pictures,
+            train=self.train,
+        )
+        _print_report(report, self.config.json)
 
 
 @dataclass(frozen=True)
@@ -173,12 +202,25 @@ COMMANDS = {
     "caption": CaptionCommand,
     "train": TrainCommand,
     "evaluate": EvaluateCommand,
+    "score": ScoreCommand,
     "info": InfoCommand,
 }
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     return command_line.main("captioner", "Captions for photos, offline, on an ordinary CPU.", COMMANDS, argv)
+
+
+def _print_report(report: dict, as_json: bool) -> None:
+    if as_json:
+        return print_json(report)
+    for note in (*report["notes"], *report.get("unreadable", {}).values()):
+        print(f"captioner: {note}", file=sys.stderr)
+    for warning in report["warnings"]:
+        print(f"captioner: WARNING: {warning}", file=sys.stderr)
+    from captioner.report_text import report_text
+
+    print(report_text(report))
 
 
 def _as_json(caption: Caption) -> dict:

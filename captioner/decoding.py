@@ -11,10 +11,7 @@ from textgen.errors import UserError
 from textgen.generate import Generated, beam_search, generate
 from textgen.sampling import Constraints, SamplingConfig
 from textgen.tokenizer import BOS, EOS, PAD, UNK, Tokenizer
-
-# A caption that stops after one of these is not a sentence.
-_NOT_FINAL = """a an the and or of in on at to with by from for into onto near over under through as while
-is are his her its their another some""".split()  # noqa: SIM905 - words read best as a text
+from textgen.words import NOT_FINAL
 
 
 @dataclass(frozen=True)
@@ -81,7 +78,7 @@ class Caption:
 
 def caption_constraints(tokenizer: Tokenizer) -> Constraints:
     """No special token, no trigram twice, at least a word, no dangling last word."""
-    not_final = tuple(tokenizer.ids[word] for word in _NOT_FINAL if word in tokenizer.ids)
+    not_final = tuple(tokenizer.ids[word] for word in NOT_FINAL if word in tokenizer.ids)
     return Constraints(banned=(PAD, BOS, UNK), not_final=not_final, min_length=1, no_repeat_ngram=3)
 
 
@@ -128,7 +125,7 @@ def _caption(
 ) -> Caption:
     ids = list(generated.ids)
     if not generated.finished:
-        while len(ids) > 1 and tokenizer.tokens[ids[-1]] in _NOT_FINAL:
+        while len(ids) > 1 and tokenizer.tokens[ids[-1]] in NOT_FINAL:
             ids.pop()
     weights = None
     if attention:

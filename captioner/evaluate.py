@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from captioner.caption import Captioner
-from captioner.datasets import Dataset
-from captioner.decoding import DecodingConfig
+from captioner.datasets import Dataset, Example
+from captioner.decoding import Caption, DecodingConfig
 from captioner.images import ImageError
-from captioner.metrics import corpus_report
+from captioner.metrics import Corpus
+from captioner.score import ReportConfig, full_report, write_page
 from textgen.checkpoint import atomic_write
 from textgen.errors import UserError
 
@@ -19,44 +21,64 @@ _MOST_BAD = 0.01  # share of a split's pictures that may be unreadable
 
 
 def evaluate(
-    captioner: Captioner, dataset: Dataset, split: str, config: DecodingConfig
-) -> tuple[dict, dict[str, str]]:
-    """Report and predictions (id -> caption) of `split`.
+    captioner: Captioner,
+    dataset: Dataset,
+    split: str,
+    config: DecodingConfig = DecodingConfig(),
+    report_config: ReportConfig = ReportConfig(),
+    name: str = "model",
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Report and predictions (id -> caption) of `split`; with `report_config.report`, a page is written, too.
 
-    The report is `corpus_report`'s with the share of distinct and unfinished captions, the speed (photo file
-    to caption), the unreadable pictures, and a signature that says which split, decoding, model and data.
+    The report is `full_report`'s with the speed (photo file to caption), the unreadable pictures, the captions cut at
+    the length limit, and a signature that says which split, decoding, model and data.
     Raises UserError when more than 1 % of the pictures cannot be read.
     """
-    from tqdm import tqdm
-
-    examples = dataset.split(split)
-    predictions, unfinished, bad = {}, 0, {}
+    examples = {example.id: example for example in dataset.split(split)}
     started = time.perf_counter()
-    found = captioner.caption_each((example.path for example in examples), config)
-    for example, captions in tqdm(
-        zip(examples, found, strict=True), total=len(examples), desc=split, mininterval=1, leave=False
-    ):
-        if isinstance(captions, ImageError):
-            bad[example.id] = str(captions)
-        else:
-            predictions[example.id] = captions[0].text
-            unfinished += not captions[0].finished
+    found = _captions(captioner, examples.values(), config, split)
     seconds = time.perf_counter() - started
+    bad = {key: str(captions) for key, captions in found.items() if isinstance(captions, ImageError)}
     if len(bad) > _MOST_BAD * len(examples):
         raise UserError(
             f"{len(bad)} of {len(examples)} pictures cannot be read; first: {next(iter(bad.values()))}"
         )
-    report = corpus_report(predictions, {e.id: e.captions for e in examples if e.id in predictions})
+    captions = {key: found[key] for key in examples if key not in bad}
+    predictions = {key: caption.text for key, caption in captions.items()}
+    corpus = Corpus.of(predictions, {key: examples[key].captions for key in captions})
+    train = [text for e in dataset.examples if e.split == "train" for text in e.captions]
+    report = full_report(corpus, report_config, f"{name}, {split}", train=train or None, notes=dataset.notes)
     report["signature"] += (
         f"|split:{split}|{config.describe()}|model:{captioner.hash[:12]}|data:{dataset.hash[:12]}"
     )
+    report["diversity"]["cut"] = sum(not caption.finished for caption in captions.values())
+    report["unreadable"] = bad
+    report["speed"] = {"pictures_per_second": len(examples) / seconds}
+    if report_config.report:
+
+        def look(file: Path) -> Caption:
+            return next(captioner.caption_each([file], config, attention=True))[0]
+
+        files = {key: examples[key].path for key in captions}
+        write_page(report_config.report, report, corpus, files, look=look)
+    return report, predictions
+
+
+def _captions(
+    captioner: Captioner, examples: Iterable[Example], config: DecodingConfig, label: str
+) -> dict[str, Caption | ImageError]:
+    """The best caption of each picture, or why it has none, by id."""
+    from tqdm import tqdm
+
+    examples = list(examples)
+    found = captioner.caption_each((example.path for example in examples), config)
+    shown = tqdm(
+        zip(examples, found, strict=True), total=len(examples), desc=label, mininterval=1, leave=False
+    )
     return {
-        **report,
-        "distinct_captions": len(set(predictions.values())),
-        "unfinished": unfinished,
-        "unreadable": bad,
-        "pictures_per_second": len(examples) / seconds,
-    }, predictions
+        example.id: captions if isinstance(captions, ImageError) else captions[0]
+        for example, captions in shown
+    }
 
 
 def save_predictions(path: Path, predictions: Mapping[str, str]) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from captioner.caption import DEFAULT_DECODING, picture_pixels, read_model
 from captioner.datasets import Dataset, Example
 from captioner.decoding import decode
-from captioner.metrics import CiderD, corpus_report
+from captioner.metrics import SCORES, CiderD, corpus_report
 from captioner.model import CaptionModel
 from captioner.train_config import TrainConfig
 from captioner.training_data import CachedFeatures, CaptionBatch, FeatureBatches, PictureBatches
@@ -121,9 +121,8 @@ def self_critical(run: Run, folder: Path, keep: Keep, resume: bool) -> dict[str,
             [*(tokenizer.tokens[index] for index in caption.ids), *([EOS] if caption.finished else [])]
             for caption in sampled
         ]
-        prepared = cider.prepare([references[index] for index in batch.indices])
-        prepared = [picture for picture in prepared for _ in range(config.scst_samples)]
-        reward = cider.score_prepared(words, prepared).reshape(-1, config.scst_samples) / 100
+        truths = [references[index] for index in batch.indices for _ in range(config.scst_samples)]
+        reward = cider.score(words, truths).reshape(-1, config.scst_samples) / 100
         baseline = (reward.sum(axis=1, keepdims=True) - reward) / (config.scst_samples - 1)
         advantage = torch.from_numpy((reward - baseline).ravel()).to(run.device).float()
 
@@ -232,8 +231,6 @@ def evaluate(run: Run, contexts, batch: int = 50) -> dict[str, float]:
     report = corpus_report(dict(zip(run.dev_references, texts, strict=True)), run.dev_references)
     for example, text in list(zip(run.dev, texts, strict=True))[:: max(1, len(texts) // 3)][:3]:
         say(f"  {example.id}: {text}")
-    metrics = {
-        name: round(report[name], 2) for name in ("BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "ROUGE-L", "CIDEr")
-    }
+    metrics = {name: round(report[name], 2) for name in SCORES}
     say("  " + ", ".join(f"{name} {value:.1f}" for name, value in metrics.items()))
     return {"score": report["CIDEr"], **metrics}

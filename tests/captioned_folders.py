@@ -1,6 +1,7 @@
-"""Captioned pictures written to disk, for the tests of captioner.datasets and captioner.caption_files."""
+"""Captioned pictures written to disk, for the tests of what reads them."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -33,12 +34,16 @@ def splits(dataset: Dataset) -> dict[str, str]:
     return {e.id: e.split for e in dataset.examples}
 
 
-def refuses(path: Path, *words: str) -> None:
+def refused(call: Callable[[], object], *words: str) -> None:
     with pytest.raises(UserError) as caught:
-        load_dataset(path)
+        call()
     message = str(caught.value)
     assert "\n" not in message
     assert all(word in message for word in words), message
+
+
+def refuses(path: Path, *words: str) -> None:
+    refused(lambda: load_dataset(path), *words)
 
 
 def coco(folder: Path, name: str, *items: tuple[int, str, str]) -> Path:

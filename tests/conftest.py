@@ -110,3 +110,25 @@ def tiny_model(shapes, tiny_settings, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("models") / "tiny"
     train(shapes, folder, TrainConfig(**tiny_settings))
     return folder
+
+
+@pytest.fixture(scope="session")
+def dev_captions() -> dict[str, tuple[str, ...]]:
+    """Flickr8k's development split: picture -> its five captions, as people wrote them."""
+    if not (SHARED / "flickr8k" / "captions.txt").is_file():
+        pytest.skip("Flickr8k is not beside the checkout (../shared/flickr8k)")
+    from captioner.datasets import load_dataset
+
+    captions = {example.id: example.captions for example in load_dataset(SHARED / "flickr8k").split("dev")}
+    assert len(captions) == 1000 and {len(five) for five in captions.values()} == {5}
+    return captions
+
+
+@pytest.fixture(scope="session")
+def dev_evaluation(dev_captions) -> tuple[dict, dict[str, str]]:
+    """The model in the box on that split: its report and its captions."""
+    from captioner import Captioner
+    from captioner.datasets import load_dataset
+    from captioner.evaluate import evaluate
+
+    return evaluate(Captioner.load(), load_dataset(SHARED / "flickr8k"), "dev")

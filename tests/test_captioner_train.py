@@ -20,6 +20,7 @@ from captioner import Captioner
 from captioner.datasets import Example, load_dataset
 from captioner.decoding import DecodingConfig
 from captioner.evaluate import evaluate
+from captioner.metrics import SCORES
 from captioner.phases import _caption_loss
 from captioner.train import train
 from captioner.train_config import TrainConfig
@@ -213,7 +214,7 @@ def test_a_resumed_run_leaves_the_best_model_of_before_the_interruption(
 
     def evaluate(run, contexts):
         return {
-            **dict.fromkeys(("BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "ROUGE-L", "CIDEr"), 0.0),
+            **dict.fromkeys(SCORES, 0.0),
             "score": next(scores),
         }
 

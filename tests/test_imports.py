@@ -92,7 +92,10 @@ def test_imports_point_one_way(name):
         ("textgen.metrics", {"textgen.decoder", "textgen.tokenizer.Tokenizer", "torch"}),
         ("textgen.generator", {"textgen.decoder", "textgen.train"}),
         ("captioner.model", {"textgen.sampling", "textgen.generate", "textgen.tokenizer"}),
-        ("captioner.metrics", {"torch", "captioner.model", "captioner.caption"}),
+        (
+            "captioner.metrics.report",
+            {"torch", "PIL", "captioner.model", "captioner.caption", "captioner.decoding"},
+        ),
         ("captioner.decoding", {"torch", "captioner.model"}),
     ],
 )
@@ -143,6 +146,10 @@ LIGHT = [
     "captioner",
     "captioner.cli",
     "captioner.metrics",
+    "captioner.score",
+    "captioner.score_files",
+    "captioner.report_page",
+    "captioner.gallery",
     "captioner.datasets",
     "captioner.images",
     "captioner.caption",

@@ -13,6 +13,12 @@ from functools import lru_cache
 # capitals (-LRB-), which its lower-cased tokens never equal: brackets stay.
 PUNCTUATION = frozenset(["''", "'", "``", "`", ".", "?", "!", ",", ":", "-", "--", "...", ";"])
 
+# A caption that stops after one of these is not finished.
+NOT_FINAL = frozenset(
+    """a an the and or of in on at to with by from for into onto near over under through as while
+is are his her its their another some""".split()  # noqa: SIM905 - words read best as a text
+)
+
 PARAGRAPH = "\n\n"
 """The word between two paragraphs of prose."""
 PARAGRAPH_BREAK = re.compile(r"\n[^\S\n]*\n\s*")

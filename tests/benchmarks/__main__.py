@@ -13,10 +13,11 @@ import platform
 import sys
 from pathlib import Path
 
-from tests.benchmarks import captioning, kneser_ney, text_training, training
+from tests.benchmarks import captioning, kneser_ney, scoring, text_training, training
 
 GROUPS = {
     "captioning": lambda options: captioning.measure(options.data),
+    "scoring": lambda options: scoring.measure(options.data),
     "training": lambda options: training.measure(options.data, options.encoder_weights),
     "text": lambda options: {**text_training.measure(), **kneser_ney.measure(options.novels)},
 }

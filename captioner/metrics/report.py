@@ -1,0 +1,265 @@
+"""Captions and references to everything that a report says of them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
+from itertools import chain
+from typing import Any
+
+import numpy as np
+
+from captioner import __version__
+from captioner.metrics import bootstrap
+from captioner.metrics.anchors import anchors
+from captioner.metrics.bleu import BleuScore, bleu
+from captioner.metrics.checks import checked_ids, looks_different, refuse_empty
+from captioner.metrics.diversity import diversity, lengths
+from captioner.metrics.ngrams import ORDERS
+from captioner.metrics.pairs import Pairs
+from captioner.metrics.statistics import SCORES, corpus_scores, statistics
+from captioner.metrics.tokens import TOKENISER, tokenize
+
+_SHOWN = 5  # pictures where two systems differ most, each way
+_KEPT = {
+    "have capitals": {"lowercase": False},
+    "end in full stops": {"full_stops": True},
+}  # how to keep what is dropped
+
+
+@dataclass(frozen=True, eq=False)
+class Corpus:
+    """One caption a picture beside its references, tokenised, counted and scored once."""
+
+    ids: list[Hashable]
+    """The pictures (B), sorted."""
+    predictions: list[str]
+    references: list[Sequence[str]]
+    hypotheses: list[list[str]] = field(repr=False)
+    """(B,) tokens of the predictions."""
+    others: list[list[list[str]]] = field(repr=False)
+    """(B,) tokens of the references."""
+
+    @classmethod
+    def of(cls, predictions: Mapping[Hashable, str], references: Mapping[Hashable, Sequence[str]]) -> Corpus:
+        """Raises UserError for what cannot be scored; see `corpus_report`."""
+        ids = checked_ids(predictions, references)
+        corpus = cls(
+            ids,
+            [predictions[key] for key in ids],
+            [references[key] for key in ids],
+            [tokenize(predictions[key]) for key in ids],
+            [[tokenize(text) for text in references[key]] for key in ids],
+        )
+        refuse_empty(ids, corpus.others)
+        return corpus
+
+    @cached_property
+    def pairs(self) -> Pairs:
+        return Pairs.of(self.hypotheses, self.others)
+
+    @cached_property
+    def statistics(self) -> np.ndarray:
+        """By picture (B, 12), as `captioner.metrics.statistics` has them."""
+        return statistics(self.pairs)
+
+    @property
+    def rouge_l(self) -> np.ndarray:
+        """By picture (B,), x100."""
+        return self.statistics[:, -2]
+
+    @property
+    def cider(self) -> np.ndarray:
+        """By picture (B,), x100."""
+        return self.statistics[:, -1]
+
+    def spoken_by(self, predictions: Mapping[Hashable, str]) -> Corpus:
+        """Another system's predictions beside the same references."""
+        ids = checked_ids(predictions, dict(zip(self.ids, self.references, strict=True)))
+        captions = [predictions[key] for key in ids]
+        return replace(self, predictions=captions, hypotheses=list(map(tokenize, captions)))
+
+    def furthest(self, other: Corpus, most: int) -> tuple[list[int], list[int]]:
+        """The pictures, as places in `ids`, where CIDEr is furthest ahead of `other`'s, and furthest behind."""
+        gain = self.cider - other.cider
+        order = np.argsort(gain, kind="stable")
+        ahead, behind = order[gain[order] > 0][::-1], order[gain[order] < 0]
+        return ahead[:most].tolist(), behind[:most].tolist()
+
+    def report(
+        self,
+        *,
+        draws: int = 0,
+        seed: int = 0,
+        with_anchors: bool = False,
+        train: Iterable[str] | None = None,
+        other: Corpus | None = None,
+    ) -> dict[str, Any]:
+        """As `corpus_report`."""
+        copied = None if train is None else [tokenize(text) for text in train]
+        scored = self.statistics
+        # numpy lets other threads run: the two longest parts go side by side.
+        with ThreadPoolExecutor(2) as threads:
+            anchored = threads.submit(anchors, self.pairs, seed) if with_anchors else None
+            warned = threads.submit(self._warnings)
+            sampled = bootstrap.draws(scored, draws, seed) if draws else None
+            report = {
+                "pictures": len(self.ids),
+                "references": [min(map(len, self.others)), max(map(len, self.others))],
+                **self._scores(sampled, copied),
+                "anchors": anchored.result() if anchored else [],
+                "other": None,
+                "signature": self._signature(draws, seed),
+                "warnings": warned.result(),
+            }
+        if other is not None:
+            other_sampled = bootstrap.draws(other.statistics, draws, seed) if draws else None
+            report["other"] = other._scores(other_sampled, copied)
+            ours, theirs = (corpus_scores(one.statistics) for one in (self, other))
+            found = bootstrap.differences(ours, theirs, sampled, other_sampled) if draws else {}
+            report["other"]["differences"] = found
+            for where, places in zip(("ahead", "behind"), self.furthest(other, _SHOWN), strict=True):
+                report["other"][where] = [self._beside(other, place) for place in places]
+            report["signature"] += f"|other:{_hash(other.ids, other.predictions)}"
+            report["warnings"] += [f"of the other predictions: {warning}" for warning in other._warnings()]
+        return report
+
+    def _beside(self, other: Corpus, place: int) -> dict[str, Any]:
+        """What both systems say of one picture."""
+        systems = {"": self, "other_": other}
+        rows = {f"{of}caption": system.predictions[place] for of, system in systems.items()}
+        rows |= {f"{of}CIDEr": float(system.cider[place]) for of, system in systems.items()}
+        return {"id": self.ids[place], **rows}
+
+    def _scores(self, sampled: np.ndarray | None, train: Sequence[Sequence[str]] | None) -> dict[str, Any]:
+        score = BleuScore.from_statistics(self.statistics[:, :-2])
+        return {
+            **dict(zip(SCORES, corpus_scores(self.statistics).tolist(), strict=True)),
+            "precisions": list(score.precisions),
+            "brevity_penalty": score.brevity_penalty,
+            "length_ratio": score.length_ratio,
+            "hypothesis_length": score.hypothesis_length,
+            "reference_length": score.reference_length,
+            "intervals": {} if sampled is None else bootstrap.intervals(sampled),
+            "diversity": diversity(self.hypotheses, train),
+            "lengths": {
+                "predictions": lengths(self.hypotheses),
+                "references": lengths(chain.from_iterable(self.others)),
+            },
+        }
+
+    def _signature(self, draws: int, seed: int) -> str:
+        counts = sorted({len(sentences) for sentences in self.others})
+        return "|".join(
+            [
+                f"n:{len(self.ids)}",
+                "refs:" + "-".join(map(str, counts if len(counts) < 3 else (counts[0], counts[-1]))),
+                f"tok:{TOKENISER}",
+                "case:lower",
+                "punctuation:dropped",
+                "bleu:corpus",
+                "smooth:none",
+                "length:closest",
+                "cider:D",
+                "cider-idf:these-references",
+                *([f"bootstrap:{draws}", f"seed:{seed}"] if draws else []),
+                f"predictions:{_hash(self.ids, self.predictions)}",
+                f"references:{_hash(self.ids, self.references)}",
+                f"captioner:{__version__}",
+                f"numpy:{np.__version__}",
+            ]
+        )
+
+    def _warnings(self) -> list[str]:
+        warnings = []
+        empty = [key for key, tokens in zip(self.ids, self.hypotheses, strict=True) if not tokens]
+        if empty:
+            count = f"{len(empty):,}, the first is {empty[0]!r}"
+            warnings.append(f"predictions without a word, which score 0: {count}")
+        unknown = diversity(self.hypotheses)["unknown"]
+        if unknown:
+            warnings.append(f"predictions with an unknown word's sign, which matches nothing: {unknown:,}")
+        longest = max(map(len, self.hypotheses))
+        if longest < ORDERS:
+            warnings.append(f"no prediction is over {longest} words: higher BLEU is coco-caption's constants")
+        if len(self.ids) == 1:
+            warnings.append("CIDEr needs several pictures: with one, every n-gram weighs log(1/1) = 0")
+        if max(map(len, self.others)) == 1:
+            warnings.append(
+                "one reference a picture: the usual figures are on five, where BLEU-4 is two to three times as high"
+            )
+        if different := looks_different(self.predictions, list(chain.from_iterable(self.references))):
+            how = "; ".join(
+                f"the {with_it} {' and '.join(what)}, the {without} do not"
+                for (with_it, without), what in different.items()
+            )
+            keep = {
+                option: value for what in chain(*different.values()) for option, value in _KEPT[what].items()
+            }
+            warnings.append(
+                f"{how}: neither counts here, so nothing is lost; a script that keeps them would give "
+                f"BLEU-4 {self._keeping(**keep):.2f} instead of {corpus_scores(self.statistics)[ORDERS - 1]:.2f}"
+            )
+        return warnings
+
+    def _keeping(self, **what: bool) -> float:
+        """BLEU-4 with something kept that the protocol drops."""
+        tokens = partial(tokenize, **what)
+        hypotheses = list(map(tokens, self.predictions))
+        others = [list(map(tokens, texts)) for texts in self.references]
+        return bleu(hypotheses, others).scores[-1]
+
+
+def corpus_report(
+    predictions: Mapping[Hashable, str],
+    references: Mapping[Hashable, Sequence[str]],
+    *,
+    draws: int = 0,
+    seed: int = 0,
+    with_anchors: bool = False,
+    train: Iterable[str] | None = None,
+    other: Mapping[Hashable, str] | None = None,
+) -> dict[str, Any]:
+    """All that can be said of one caption a picture, from raw strings.
+
+    Args:
+        predictions: picture id -> caption; an empty caption is allowed and scores 0.
+        references: picture id -> its reference captions.
+        draws: bootstrap samples for the 95 % intervals, 1,000 as a rule; 0 leaves them out.
+        seed: of the bootstrap and of the shuffle among the anchors.
+        with_anchors: adds what humans, shuffled captions and a constant caption score here.
+        train: the training captions, to count the predictions that copy one.
+        other: another system's captions of the same pictures, for a paired comparison.
+
+    Returns:
+        `pictures`; `references`, fewest and most a picture;
+        `BLEU-1` to `BLEU-4`, `ROUGE-L`, `CIDEr` and `precisions`, x100, unrounded; `brevity_penalty`,
+        `length_ratio`; `hypothesis_length`, `reference_length`, tokens; `intervals`: score -> [low, high];
+        `diversity`, see `captioner.metrics.diversity`; `lengths`: words -> captions, of both sides;
+        `anchors`: rows of the same scores; `other`: the other system's, with `differences`, the pictures furthest
+        `ahead` of it and furthest `behind`;
+        `signature`: how the numbers were made, in one line;
+        `warnings`: sentences about numbers that do not mean what they seem to.
+
+    Raises:
+        UserError: ids missing or unknown, a picture without references, an empty reference, a caption that is
+            not a string, special tokens or pieces of words; it names the first id and counts the others.
+    """
+    corpus = Corpus.of(predictions, references)
+    return corpus.report(
+        draws=draws,
+        seed=seed,
+        with_anchors=with_anchors,
+        train=train,
+        other=None if other is None else corpus.spoken_by(other),
+    )
+
+
+def _hash(ids: Sequence[Hashable], captions: Sequence) -> str:
+    """12 hexadecimal digits of what was scored, in whatever order it came."""
+    rows = sorted([str(key), text] for key, text in zip(ids, captions, strict=True))
+    return hashlib.sha256(json.dumps(rows, ensure_ascii=False).encode()).hexdigest()[:12]

@@ -1,0 +1,136 @@
+"""A corpus to its whole report: what `captioner score` and `captioner evaluate` print and write alike."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from tyro.conf import arg
+
+from captioner.metrics import Corpus
+from textgen.checkpoint import atomic_write
+from textgen.errors import UserError
+
+
+@dataclass(frozen=True)
+class ReportConfig:
+    """What to count, and where to write it."""
+
+    bootstrap: Annotated[int, arg(metavar="DRAWS")] = 1000
+    """Samples of the pictures for the 95 % intervals; 0 leaves them out."""
+    seed: int = 0
+    """Of the samples, and of the shuffle that shows the floor."""
+    meteor: bool = False
+    """METEOR 1.5, too: needs Java and the extra [coco]; slow."""
+    spice: bool = False
+    """SPICE, too: needs Java 8 and the extra [coco], and downloads a parser; slow."""
+    report: Annotated[Path | None, arg(metavar="FILE.HTML")] = None
+    """Write one self-contained page with tables, plots and pictures."""
+    json: bool = False
+    """Print one JSON document."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.bootstrap <= 1_000_000:
+            raise UserError(f"bootstrap: {self.bootstrap} is outside 0 to 1,000,000 draws")
+        if self.seed < 0:
+            raise UserError(f"seed: {self.seed} must be 0 or more")
+        if self.report and not self.report.parent.is_dir():
+            raise UserError(f"{self.report}: no such folder (--report); make it first")
+        if self.report and self.report.is_dir():
+            raise UserError(f"{self.report}: a folder (--report); name a file in it")
+
+
+def score(
+    predictions: Path,
+    references: Sequence[Path],
+    config: ReportConfig = ReportConfig(),
+    *,
+    other: Path | None = None,
+    split: str | None = None,
+    pictures: Path | None = None,
+    train: Path | None = None,
+) -> dict[str, Any]:
+    """The report of `predictions` against `references`, files as `captioner.score_files` reads them.
+
+    `other` is a second system's file, `split` and `pictures` choose among the references, and `train` holds the
+    training captions. Raises UserError naming the file for what cannot be read, matched or scored.
+    """
+    from captioner.score_files import read_captions, read_scorable
+
+    found = read_scorable(predictions, references, split=split, pictures=pictures, other=other)
+    with _naming(predictions):
+        corpus = Corpus.of(found.predictions, found.references)
+    rival = None
+    if found.other is not None:
+        with _naming(other):
+            rival = corpus.spoken_by(found.other)
+    report = full_report(
+        corpus,
+        config,
+        predictions.name,
+        train=read_captions(train) if train else None,
+        other=rival,
+        other_name=other.name if other else "",
+        notes=found.notes,
+    )
+    if config.report:
+        write_page(config.report, report, corpus, found.files, other=rival)
+    return report
+
+
+@contextlib.contextmanager
+def _naming(file: Path) -> Iterator[None]:
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{file}: {error}") from error
+
+
+def full_report(
+    corpus: Corpus,
+    config: ReportConfig,
+    name: str,
+    *,
+    train: Iterable[str] | None = None,
+    other: Corpus | None = None,
+    other_name: str = "",
+    notes: Sequence[str] = (),
+) -> dict[str, Any]:
+    """`Corpus.report` with `name`, `notes` and, as `extra`, the scores that Java programs make.
+
+    `other` and `other_name` are a second system, to be compared.
+    """
+    report = corpus.report(
+        draws=config.bootstrap, seed=config.seed, with_anchors=True, train=train, other=other
+    )
+    report = {"name": name, **report, "extra": _extra(corpus, config), "notes": list(notes)}
+    if other is not None:
+        report["other"] = {"name": other_name, **report["other"], "extra": _extra(other, config)}
+    return report
+
+
+def _extra(corpus: Corpus, config: ReportConfig) -> dict[str, float]:
+    from captioner.metrics.java import meteor, spice
+
+    wanted = {"METEOR 1.5": config.meteor and meteor, "SPICE": config.spice and spice}
+    return {name: metric(corpus.hypotheses, corpus.others) for name, metric in wanted.items() if metric}
+
+
+def write_page(
+    path: Path,
+    report: Mapping[str, Any],
+    corpus: Corpus,
+    files: Mapping[Hashable, Path],
+    *,
+    other: Corpus | None = None,
+    look=None,
+) -> None:
+    """The report as a page with a gallery of pictures; `files` and `look` as in `captioner.gallery`."""
+    from captioner.gallery import gallery
+    from captioner.report_page import report_page
+
+    page = report_page(report, gallery(corpus, files, other, look), f"Captions: {report['name']}")
+    atomic_write(path, lambda file: file.write(page.encode()))
