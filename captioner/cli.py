@@ -159,7 +159,7 @@ class ScoreCommand:
     """One or more captions a picture, by people."""
     other: Annotated[Path | None, arg(metavar="PREDICTIONS")] = None
     """A second system's captions: the paired difference, and where the two differ most."""
-    split: str | None = None
+    split: Annotated[str | None, arg(metavar="NAME")] = None
     """Only the references of this split: train, dev, test; all unless told."""
     pictures: Annotated[Path | None, arg(metavar="FILE")] = None
     """Only the pictures that this file lists, one a line, as Flickr_8k.testImages.txt does."""
