@@ -139,8 +139,11 @@ class CaptionSet:
             notes.append(f"{count}, left out (first: {left_out[0]!r})")
         return set(left_out)
 
-    def split_up(self) -> list[Picture]:
-        """The pictures that are in a split, as `load_dataset` splits them; those split files alone name go."""
+    def split_up(self, by_hash: bool = True) -> list[Picture]:
+        """The pictures that are in a split, as `load_dataset` splits them; those split files alone name go.
+
+        Without splits they are split by hash, or with `by_hash` false none is.
+        """
         declared = dict(self.pictures)
         left_out = self.apply_splits()
         if bare := [key for key in self.pictures if key not in declared]:
@@ -148,7 +151,7 @@ class CaptionSet:
             self.notes.append(f"{which}, left out (first: {bare[0]!r})")
         self.pictures = declared
         kept = [p for key, p in declared.items() if key not in left_out]
-        if not any(p.split for p in kept):
+        if by_hash and not any(p.split for p in kept):
             split_by_hash([p for p in kept if p.captions], self.notes)
         return kept
 

@@ -27,8 +27,11 @@ def evaluate(
     config: DecodingConfig = DecodingConfig(),
     report_config: ReportConfig = ReportConfig(),
     name: str = "model",
+    save: Path | None = None,
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """Report and predictions (id -> caption) of `split`; with `report_config.report`, a page is written, too.
+    """Report and predictions (id -> caption) of `split`.
+
+    `save` gets the predictions as soon as they are there; with `report_config.report`, a page is written, too.
 
     The report is `full_report`'s with the speed (photo file to caption), the unreadable pictures, the captions cut at
     the length limit, and a signature that says which split, decoding, model and data.
@@ -45,6 +48,8 @@ def evaluate(
         )
     captions = {key: found[key] for key in examples if key not in bad}
     predictions = {key: caption.text for key, caption in captions.items()}
+    if save:
+        save_predictions(save, predictions)
     corpus = Corpus.of(predictions, {key: examples[key].captions for key in captions})
     train = [text for e in dataset.examples if e.split == "train" for text in e.captions]
     report = full_report(corpus, report_config, f"{name}, {split}", train=train or None, notes=dataset.notes)

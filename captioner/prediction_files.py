@@ -64,8 +64,13 @@ def read_predictions(file: Path) -> Predictions:
         name, caption = checked(file, row)
         key = row.id or name
         if key in captions:
-            both = f"{at[key]} and {row.at}" if at[key] != row.at else at[key]
-            raise UserError(f"{file}: picture {key!r} has two captions, in {both}; keep one")
+            if at[key] == row.at:
+                raise UserError(
+                    f"{file}, {row.at}: several captions, or one in tokens; write one caption, as one string"
+                )
+            both = f"{at[key]} and {row.at}"
+            remedy = "keep one (or are predictions and references swapped?)"
+            raise UserError(f"{file}: picture {key!r} has two captions, in {both}; {remedy}")
         captions[key], at[key] = caption, row.at
     if not captions:
         raise UserError(f"{file}: holds no caption; give the captions to score")

@@ -12,6 +12,7 @@ import numpy as np
 
 from captioner.metrics import SCORES
 from captioner.report_plots import NONE, Html, element, interval_text, joined, plots, score_text, systems
+from captioner.report_text import p_text
 
 if TYPE_CHECKING:  # it opens pictures, which a page does not
     from captioner.gallery import Section, Shown
@@ -135,7 +136,7 @@ def _scores(report: Report) -> Html:
         for anchor in anchors:
             name = joined(anchor["name"], element("small", anchor.get("note", "")))
             rows.append([name, anchor.get("references", NONE), *_score_column(anchor, SCORES)[1:]])
-        caption = "For scale: other captions, scored on the same references."
+        caption = "For scale, on the same pictures."
         tables.append(_table(caption, ["", "references", *SCORES], rows, "anchors"))
     return element("section", element("h2", "Scores"), element("div", *tables, class_="tables"))
 
@@ -152,8 +153,11 @@ def _difference(found: Mapping[str, Any] | None) -> tuple[object, str, str]:
         return NONE, NONE, NONE
     low, high = found["interval"]
     shown = _signed(found["difference"])
-    p = "< 0.001" if found["p"] < 0.001 else f"{found['p']:.3f}"
-    return element("strong", shown) if low > 0 or high < 0 else shown, interval_text((low, high)), p
+    return (
+        element("strong", shown) if low > 0 or high < 0 else shown,
+        interval_text((low, high)),
+        p_text(found["p"]),
+    )
 
 
 def _precisions(report: Report) -> Html:

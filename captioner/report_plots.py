@@ -11,6 +11,7 @@ _WIDTH, _HEIGHT = 330, 220  # user units: about a pixel each on a phone, so that
 _LEFT, _RIGHT, _TOP, _BOTTOM = 36, 8, 14, 38  # margins
 _ROW = 44  # height of a row of the dot plot
 _LABEL = 48  # characters that fit in such a row
+_LENGTHS = 60  # words in the length plot at most; what is longer is counted at its end
 _VOID = {"meta", "link", "img", "wbr"}
 
 
@@ -133,18 +134,25 @@ def length_plot(series: Sequence[Series]) -> Html:
     shares = [_shares(one.values) for one in series]
     first = min(min(share) for share in shares)
     last = max(max(share) for share in shares)
-    step = (_WIDTH - _LEFT - _RIGHT) / (last + 1 - first)
-    ticks, y = _value_axis(1.05 * max(max(share.values()) for share in shares))
+    # A few endless captions must not squeeze all others into a line.
+    end = min(last, first + _LENGTHS - 1)
+    step = (_WIDTH - _LEFT - _RIGHT) / (end + 1 - first)
+    binned = [_up_to(end, share) for share in shares]
+    ticks, y = _value_axis(min(100, 1.05 * max(max(share.values()) for share in binned)))
     marks = []
-    for length in range(first, last + 1):
-        if length % _nice((last + 1 - first) / 8) == 0:
+    for length in range(first, end + 1):
+        if length % _nice((end + 1 - first) / 8) == 0 and not (length == end < last):
             marks.append(
                 _text(_LEFT + (length - first + 0.5) * step, _HEIGHT - _BOTTOM + 16, length, "middle")
             )
+    if end < last:
+        marks.append(_text(_WIDTH - _RIGHT, _HEIGHT - _BOTTOM + 16, f"{end}+", "end"))
     marks.append(_text((_LEFT + _WIDTH - _RIGHT) / 2, _HEIGHT - 4, "words a caption", "middle"))
-    for (_, style, _), share in zip(series, shares, strict=True):
-        heights = [y(share.get(length, 0.0)) for length in range(first, last + 1)]
-        steps = "".join(f"V{_n(height)}h{_n(step)}" for height in heights)
+    for (_, style, _), share in zip(series, binned, strict=True):
+        steps = "".join(
+            f"V{_n(y(share.get(length, 0.0)))}H{_n(_LEFT + (length + 1 - first) * step)}"
+            for length in range(first, end + 1)
+        )
         marks.append(element("path", class_=f"steps {style}", d=f"M{_LEFT} {_n(y(0))}{steps}V{_n(y(0))}"))
     said = "; ".join(
         f"{one.name}: {min(share)} to {max(share)} words, most often {max(share, key=share.get)}"
@@ -191,6 +199,14 @@ def _shares(counts: Mapping[Any, int]) -> dict[int, float]:
     """Captions by number of words, in % of them all."""
     total = sum(counts.values())
     return {int(length): 100 * count / total for length, count in counts.items()}
+
+
+def _up_to(last: int, shares: Mapping[int, float]) -> dict[int, float]:
+    """The shares with all beyond `last` counted there."""
+    found: dict[int, float] = {}
+    for length, share in shares.items():
+        found[min(length, last)] = found.get(min(length, last), 0.0) + share
+    return found
 
 
 def _value_axis(top: float) -> tuple[list[Html], Any]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from captioner.metrics import SCORES
+from captioner.picture_files import printable
 
 Report = Mapping[str, Any]
 
@@ -36,7 +37,7 @@ def _scores(report: Report) -> str:
         if other:
             row.append(f"{_value(other, name):.2f}")
             if found := other["differences"].get(name):
-                row += [f"{found['difference']:+.2f}", _interval(found["interval"]), f"{found['p']:.3f}"]
+                row += [f"{found['difference']:+.2f}", _interval(found["interval"]), p_text(found["p"])]
         rows.append(row)
     return _table(rows)
 
@@ -82,11 +83,15 @@ def _anchors(report: Report) -> str:
     return "\n".join([_table(rows), *notes])
 
 
+def p_text(p: float) -> str:
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
 def _examples(title: str, rows: Sequence[Mapping[str, Any]]) -> str:
     lines = [f"{title}, by CIDEr:"]
     for row in rows:
-        lines.append(str(row["id"]))
-        lines += [f"  {row[f'{of}CIDEr']:6.1f}  {row[f'{of}caption']}" for of in ("", "other_")]
+        lines.append(printable(str(row["id"])))
+        lines += [f"  {row[f'{of}CIDEr']:6.1f}  {printable(row[f'{of}caption'])}" for of in ("", "other_")]
     return "\n".join(lines)
 
 

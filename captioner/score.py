@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
 from tyro.conf import arg
 
-from captioner.metrics import Corpus
-from textgen.checkpoint import atomic_write
+from captioner.metrics import BadReferences, Corpus
+from textgen.checkpoint import atomic_write, check_output
 from textgen.errors import UserError
 
 
@@ -33,14 +34,11 @@ class ReportConfig:
     """Print one JSON document."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.bootstrap <= 1_000_000:
-            raise UserError(f"bootstrap: {self.bootstrap} is outside 0 to 1,000,000 draws")
+        if self.bootstrap and not 100 <= self.bootstrap <= 1_000_000:
+            raise UserError(f"bootstrap: {self.bootstrap} is neither 0 nor 100 to 1,000,000 draws")
         if self.seed < 0:
             raise UserError(f"seed: {self.seed} must be 0 or more")
-        if self.report and not self.report.parent.is_dir():
-            raise UserError(f"{self.report}: no such folder (--report); make it first")
-        if self.report and self.report.is_dir():
-            raise UserError(f"{self.report}: a folder (--report); name a file in it")
+        check_output(self.report, "--report", (".html", ".htm"))
 
 
 def score(
@@ -61,19 +59,20 @@ def score(
     from captioner.score_files import read_captions, read_scorable
 
     found = read_scorable(predictions, references, split=split, pictures=pictures, other=other)
-    with _naming(predictions):
+    with _naming(predictions, references[0]):
         corpus = Corpus.of(found.predictions, found.references)
     rival = None
     if found.other is not None:
-        with _naming(other):
+        with _naming(other, references[0]):
             rival = corpus.spoken_by(found.other)
+    names = _names(predictions, other)
     report = full_report(
         corpus,
         config,
-        predictions.name,
-        train=read_captions(train) if train else None,
+        names[0],
+        train=read_captions(train, by_hash=split is not None) if train else None,
         other=rival,
-        other_name=other.name if other else "",
+        other_name=names[-1],
         notes=found.notes,
     )
     if config.report:
@@ -82,11 +81,22 @@ def score(
 
 
 @contextlib.contextmanager
-def _naming(file: Path) -> Iterator[None]:
+def _naming(predictions: Path, references: Path) -> Iterator[None]:
     try:
         yield
+    except BadReferences as error:
+        raise UserError(f"{references}: {error}") from error
     except UserError as error:
-        raise UserError(f"{file}: {error}") from error
+        raise UserError(f"{predictions}: {error}") from error
+
+
+def _names(file: Path, other: Path | None) -> list[str]:
+    """What to call two files: their names, with as many folders as it takes to tell them apart."""
+    paths = [one.absolute().parts for one in (file, other) if one]
+    size = 1
+    while len(paths) > 1 and paths[0][-size:] == paths[1][-size:] and size < max(map(len, paths)):
+        size += 1
+    return [Path(*parts[-size:]).as_posix() for parts in paths]
 
 
 def full_report(
@@ -109,6 +119,8 @@ def full_report(
     report = {"name": name, **report, "extra": _extra(corpus, config), "notes": list(notes)}
     if other is not None:
         report["other"] = {"name": other_name, **report["other"], "extra": _extra(other, config)}
+    if report["extra"]:
+        report["signature"] += f"|{'|'.join(report['extra'])}:pycocoevalcap-{version('pycocoevalcap')}"
     return report
 
 
@@ -116,7 +128,9 @@ def _extra(corpus: Corpus, config: ReportConfig) -> dict[str, float]:
     from captioner.metrics.java import meteor, spice
 
     wanted = {"METEOR 1.5": config.meteor and meteor, "SPICE": config.spice and spice}
-    return {name: metric(corpus.hypotheses, corpus.others) for name, metric in wanted.items() if metric}
+    return {
+        name: metric(corpus.hypotheses, corpus.reference_tokens) for name, metric in wanted.items() if metric
+    }
 
 
 def write_page(

@@ -75,15 +75,16 @@ def read_scorable(
     return Scorable(said[0], captions, files, tuple(notes), said[1] if other is not None else None)
 
 
-def read_captions(path: Path, split: str = "train") -> list[str]:
+def read_captions(path: Path, split: str = "train", by_hash: bool = False) -> list[str]:
     """All captions of a file or folder, in any form, plain lines too; where it has splits, of one only.
+
+    `by_hash` splits what has no splits, as `read_scorable` does when it is asked for one.
 
     Raises UserError for what cannot be read, a split that is unknown or empty, and no captions at all.
     """
     found = read_any(Path(path))
     if isinstance(found, CaptionSet):
-        left_out = found.apply_splits()
-        pictures = [p for p in found.pictures.values() if p.captions and p.id not in left_out]
+        pictures = [p for p in found.split_up(by_hash) if p.captions]
         if any(p.split for p in pictures):
             try:
                 pictures = in_split(split, pictures)
@@ -194,14 +195,18 @@ class _Wanted:
         if "--pictures" in self.filters:
             return ""
         if not self.in_splits:
-            with suppress(UserError):  # splits at fault are no help
-                self.in_splits = self.found.split_up()
-        for name in (*SPLITS, "all"):
-            there = {p.id for p in self.in_splits if name in (p.split, "all")}
-            common = len(there.intersection(keys))
-            if there != self.pictures.keys() and common >= _NEARLY * max(len(keys), len(there), 1):
-                who = "they are the pictures" if common == len(keys) == len(there) else "most are"
-                return f"{who} of split {name}: {'give' if self.filters else 'add'} --split {name}"
+            with suppress(UserError):  # splits at fault are no help, and neither are those that a hash makes
+                self.in_splits = self.found.split_up(by_hash=False)
+        splits = {
+            name: {p.id for p in self.in_splits if name in (p.split, "all")} for name in (*SPLITS, "all")
+        }
+        splits = {name: there for name, there in splits.items() if there and there != self.pictures.keys()}
+        for name, there in splits.items():
+            if there == set(keys):
+                return f"they are the pictures of split {name}: {'give' if self.filters else 'add'} --split {name}"
+        for name, there in splits.items():
+            if len(there.intersection(keys)) >= _NEARLY * max(len(keys), len(there)):
+                return f"most are of split {name}: {'give' if self.filters else 'add'} --split {name}"
         return ""
 
 

@@ -38,7 +38,26 @@ def test_report_refuses_what_cannot_be_compared(predictions, references, message
     assert "\n" not in str(error.value)
 
 
-MARKERS = ["<s>", "</s>", "<end>", "<END>", "<eos>", "<pad>", "<bos>", "<start>", "<|endoftext|>", "[PAD]"]
+MARKERS = [
+    "<|im_end|>",
+    "<null>",
+    "<sep>",
+    "<extra_id_0>",
+    "[start]",
+    "[EOT]",
+    "##start##",
+    "<#END#>",
+    "<s>",
+    "</s>",
+    "<end>",
+    "<END>",
+    "<eos>",
+    "<pad>",
+    "<bos>",
+    "<start>",
+    "<|endoftext|>",
+    "[PAD]",
+]
 MARKERS += ["[sep]", "startseq", "endseq"]
 
 
@@ -46,21 +65,34 @@ MARKERS += ["[sep]", "startseq", "endseq"]
 def test_report_refuses_special_tokens_and_names_the_caption(token):
     with pytest.raises(UserError) as error:
         corpus_report(SPOKEN | {"1": f"{token} a dog", "3": f"a dog{' ' * token.isalpha()}{token}"}, FIVE)
-    assert f"predictions with a special token: 2, the first is ('1', '{token}');" in str(error.value)
+    assert f"predictions with a special token: 2, the first is '{token}' of picture '1';" in str(error.value)
     with pytest.raises(UserError) as error:
         corpus_report(SPOKEN, FIVE | {"2": ["a dog", f"a dog {token}"]})
-    assert f"references with a special token: 1, the first is ('2', '{token}');" in str(error.value)
+    assert f"references with a special token: 1, the first is '{token}' of picture '2';" in str(error.value)
 
 
 @pytest.mark.parametrize("caption", ["a snow ##board", "▁a ▁dog", "aĠdogĠruns", "a snow@@ board", "snow@@"])
 def test_report_refuses_pieces_of_words(caption):
-    with pytest.raises(UserError, match=r"predictions with pieces of words: 1, the first is .'4'"):
+    with pytest.raises(
+        UserError, match=r"predictions with pieces of words: 1, the first is .* of picture '4'"
+    ):
         corpus_report(SPOKEN | {"4": caption}, FIVE)
 
 
-@pytest.mark.parametrize("caption", ["a # dog", "@ home", "50 <dogs>", "the end", "start of a race", "a pad"])
+@pytest.mark.parametrize(
+    "caption", ["Ġorġ runs", "a # dog", "@ home", "50 <dogs>", "the end", "start of a race", "a pad"]
+)
 def test_report_takes_what_only_looks_like_a_special_token(caption):
     assert corpus_report(SPOKEN | {"4": caption}, FIVE)["pictures"] == 5
+
+
+@pytest.mark.parametrize("side", ["predictions", "references"])
+def test_report_refuses_the_frame_that_keras_leaves_of_special_tokens(side):
+    framed = {key: f"start {text} end" for key, text in SPOKEN.items()}
+    others = {key: [f"start {text} end" for text in texts] for key, texts in FIVE.items()}
+    with pytest.raises(UserError, match=f"{side} that begin with 'start' and end with 'end': "):
+        corpus_report(framed if side == "predictions" else SPOKEN, others if side == "references" else FIVE)
+    assert corpus_report(SPOKEN | {"1": "start of the race to its end"}, FIVE)["pictures"] == 5
 
 
 @pytest.mark.parametrize("sign", ["<unk>", "<UNK>", "[UNK]"])
@@ -69,7 +101,9 @@ def test_an_unknown_words_sign_is_counted_in_predictions_and_refused_in_referenc
     assert report["diversity"]["unknown"] == 1
     assert any("unknown word's sign" in warning and warning.endswith(": 1") for warning in report["warnings"])
     assert report["BLEU-1"] < corpus_report(SPOKEN, FIVE)["BLEU-1"]
-    with pytest.raises(UserError, match=r"references with a special token: 1, the first is .'2'"):
+    with pytest.raises(
+        UserError, match=r"references with a special token: 1, the first is .* of picture '2'"
+    ):
         corpus_report(SPOKEN, FIVE | {"2": [f"a {sign} runs"]})
 
 
@@ -78,7 +112,7 @@ def test_report_scores_an_empty_prediction_zero_and_says_so():
     full = corpus_report(SPOKEN, FIVE)
     assert report["ROUGE-L"] == pytest.approx(full["ROUGE-L"] * 3 / 5)
     assert report["length_ratio"] < full["length_ratio"]
-    assert report["warnings"] == ["predictions without a word, which score 0: 2, the first is '1'"]
+    assert report["warnings"][0] == "predictions without a word, which score 0: 2, the first is '1'"
 
 
 def test_report_on_one_picture_is_defined_and_warns_about_cider():
@@ -90,20 +124,45 @@ def test_report_on_one_picture_is_defined_and_warns_about_cider():
     assert report["precisions"] == [100] * 4
     assert report["brevity_penalty"] == report["length_ratio"] == 1.0
     assert "n:1|refs:2|" in report["signature"]
-    assert len(report["warnings"]) == 1 and "several pictures" in report["warnings"][0]
-    assert report["intervals"]["BLEU-4"] == pytest.approx([100, 100], abs=1e-5)
+    assert any("several pictures" in text for text in report["warnings"])
+    assert report["intervals"] == {} and "bootstrap" not in report["signature"]
     assert [row["name"] for row in report["anchors"]] == ["a human", "these captions"]
 
 
 @pytest.mark.parametrize("words", range(4))
-def test_report_warns_when_no_prediction_is_long_enough_for_bleu_4(words):
-    report = corpus_report(dict.fromkeys(FIVE, " ".join(["dogs"] * words)), FIVE)
-    assert f"over {words} words" in report["warnings"][-1]
+def test_report_says_why_bleu_is_zero(words):
+    spoken = dict.fromkeys(FIVE, ["", "the", "the dog", "the dog is"][words])
+    report = corpus_report(spoken, FIVE)
+    those = ["a word", "2 words in a row", "3 words in a row", "4 words in a row"][words]
+    assert any(f"no prediction shares {those} with a reference" in text for text in report["warnings"])
+    assert report["precisions"][words] == 0
+    plain = corpus_report(dict.fromkeys(FIVE, "the dog is running"), FIVE)
+    assert not any("no prediction shares" in text for text in plain["warnings"])
+
+
+def test_report_asks_when_predictions_are_their_own_references():
+    report = corpus_report({key: others[1] for key, others in FIVE.items()}, FIVE)
+    assert any("5 of 5 predictions are word for word" in text for text in report["warnings"])
+
+
+def test_report_says_that_few_pictures_say_little():
+    assert any("5 pictures are few" in text for text in corpus_report(SPOKEN, FIVE)["warnings"])
+    warnings = corpus_report(*invented_captions(1, 60))["warnings"]
+    assert not any("few" in text for text in warnings)
+
+
+def test_a_word_that_every_picture_has_weighs_nothing():
+    """Where two ways to take a logarithm differ in the last digit, 0 / 0 became 1."""
+    for pictures in (9170, 19143):
+        report = corpus_report(
+            dict.fromkeys(map(str, range(pictures)), "a"), {str(index): ["a"] for index in range(pictures)}
+        )
+        assert report["CIDEr"] == 0
 
 
 def test_report_warns_of_a_single_reference():
     report = corpus_report(SPOKEN, {key: others[:1] for key, others in FIVE.items()}, with_anchors=True)
-    assert "one reference a picture" in report["warnings"][-1]
+    assert any("one reference a picture" in text for text in report["warnings"])
     assert "a human" not in {row["name"] for row in report["anchors"]}
 
 
@@ -121,15 +180,16 @@ def test_report_warns_when_the_sides_are_written_differently_and_says_what_it_co
     references = {key: list(map(written, others)) for key, others in plainly.items()}
     report, plain = corpus_report(spoken, references), corpus_report(spoken, plainly)
     assert [report[name] for name in SCORES] == [plain[name] for name in SCORES]
-    (warning,) = report["warnings"]
+    (warning,) = (text for text in report["warnings"] if "script" in text)
     assert says in warning
     cost, real = (float(part.split()[0]) for part in warning.split("BLEU-4 ")[1].split(" of "))
     assert real == pytest.approx(plain["BLEU-4"], abs=0.005) and cost < real
     # The other way round, too; and nothing when both are written alike.
     turned = corpus_report({key: written(text) for key, text in spoken.items()}, plainly)
-    assert "the predictions" in turned["warnings"][0].split(",")[0]
+    (warning,) = (text for text in turned["warnings"] if "script" in text)
+    assert "the predictions" in warning.split(",")[0]
     both = corpus_report({key: written(text) for key, text in spoken.items()}, references)
-    assert both["warnings"] == []
+    assert not any("script" in text for text in both["warnings"])
 
 
 def test_report_does_not_depend_on_the_order_of_pictures():
@@ -143,6 +203,8 @@ def test_report_does_not_depend_on_the_order_of_pictures():
     report = corpus_report(predictions, references, **options)
     assert corpus_report(turned, references, **options) == report
     assert corpus_report(predictions, dict(reversed(references.items())), **options) == report
+    swapped = {key: others[::-1] for key, others in references.items()}
+    assert corpus_report(predictions, swapped, **options) == report
 
 
 def spoken(hypotheses):
@@ -221,16 +283,34 @@ def test_a_clear_difference_is_told_from_chance_and_pairing_narrows_it():
 
 
 def test_the_other_predictions_are_checked_too():
-    with pytest.raises(UserError, match="special token"):
+    with pytest.raises(UserError, match=r"of the other predictions: .* special token"):
         corpus_report(SPOKEN, FIVE, other=SPOKEN | {"1": "a dog <end>"})
     report = corpus_report(SPOKEN, FIVE, other=SPOKEN | {"1": ""})
-    assert report["warnings"][0].startswith("of the other predictions: predictions without a word")
+    assert any(
+        text.startswith("of the other predictions: predictions without") for text in report["warnings"]
+    )
+    report = corpus_report(SPOKEN, FIVE, other=SPOKEN)
+    assert any("the very same captions" in text for text in report["warnings"])
+
+
+def test_pictures_of_the_same_caption_are_not_shown_as_a_difference():
+    predictions, references = invented_captions(9)
+    key = next(key for key, text in predictions.items() if len(text.split()) > 8)
+    other = corpus_report(predictions, references, other=predictions | {key: "zebra"})["other"]
+    assert [row["id"] for row in other["ahead"]] == [key] and other["behind"] == []
+
+
+@pytest.mark.parametrize("options", [{"train": "a dog"}, {"draws": -1}, {"seed": -1, "draws": 9}])
+def test_report_refuses_options_that_make_no_sense(options):
+    with pytest.raises(UserError, match=next(iter(options))):
+        corpus_report(SPOKEN, FIVE, **options)
 
 
 def test_anchors_are_scores_of_humans_shuffled_captions_and_one_caption():
     predictions, references = invented_captions(6)
     references = {key: (others * 3)[:3] for key, others in references.items()}
     rows = {row["name"]: row for row in corpus_report(predictions, references, with_anchors=True)["anchors"]}
+    references = {key: sorted(others) for key, others in references.items()}
     first = dict(zip(sorted(references), np.random.default_rng(0).integers(2**31, size=200), strict=True))
     expected = {"a human": [], "these captions": []}
     for turn in range(3):

@@ -279,9 +279,19 @@ def test_lengths_are_shares_whatever_the_number_of_captions():
     ]
     first, second = ([found["d"] for found in Page(page).all("path")] for page in pages)
     assert len(first) == 2 and first == second
-    at = [float(height) for height in re.findall(r"V([\d.]+)h", first[0])]
+    at = [float(height) for height in re.findall(r"V([\d.]+)H", first[0])]
     floor = at[1]
     assert len(at) == 3 and floor - at[2] == pytest.approx(3 * (floor - at[0]), abs=0.3)
+
+
+def test_an_endless_caption_leaves_the_plot_of_lengths_readable():
+    lengths = {"predictions": {9: 50, 100_000: 1}, "references": {8: 50}}
+    page = report_page(minimal(lengths=lengths), [], "Scores")
+    (steps, _) = (found["d"] for found in Page(page).all("path"))
+    at = [(float(y), float(x)) for y, x in re.findall(r"V([\d.]+)H([\d.]+)", steps)]
+    assert len(at) == 60 and at[-1][1] == pytest.approx(322, abs=0.1)  # the right margin
+    assert at[-1][0] < at[-2][0] and ">67+<" in page
+    assert len(page) < 100_000
 
 
 def test_dots_stand_where_their_scores_are():

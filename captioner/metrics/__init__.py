@@ -6,10 +6,22 @@ sequences of hashable tokens: words for evaluation, ids for a training reward. B
 """
 
 from captioner.metrics.bleu import BleuScore, bleu
+from captioner.metrics.checks import BadReferences
 from captioner.metrics.cider import CiderD, cider
 from captioner.metrics.report import Corpus, corpus_report
 from captioner.metrics.rouge import rouge_l
 from captioner.metrics.statistics import SCORES
 from captioner.metrics.tokens import tokenize
 
-__all__ = ["SCORES", "BleuScore", "CiderD", "Corpus", "bleu", "cider", "corpus_report", "rouge_l", "tokenize"]
+__all__ = [
+    "SCORES",
+    "BadReferences",
+    "BleuScore",
+    "CiderD",
+    "Corpus",
+    "bleu",
+    "cider",
+    "corpus_report",
+    "rouge_l",
+    "tokenize",
+]

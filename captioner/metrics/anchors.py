@@ -30,7 +30,7 @@ def anchors(pairs: Pairs, seed: int) -> list[dict]:
         human, ours = np.mean([_turn(pairs, first + turn) for turn in range(turns)], axis=0)
         note = f"{turns} of the references in turn against the others" + ", mean" * (turns > 1)
         found.append(_row("a human", note, fewest - 1, human))
-        found.append(_row("these captions", "against the same references", fewest - 1, ours))
+        found.append(_row("these captions", "against the references that the human had", fewest - 1, ours))
     if pictures > 1:
         weights = Weights.of_references(pairs)
         order = generator.permutation(pictures)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -44,7 +43,8 @@ class Weights:
     def of_references(cls, pairs: Pairs) -> Weights:
         """With the document frequencies of the references of `pairs`."""
         frequency = document_frequency(pairs.ngrams, pairs.references, pairs.picture)
-        return cls.of(pairs.ngrams, math.log(len(pairs.hypotheses)) - np.log(np.maximum(frequency, 1)))
+        # One function for both logarithms: what stands everywhere must weigh exactly 0.
+        return cls.of(pairs.ngrams, np.log(len(pairs.hypotheses)) - np.log(np.maximum(frequency, 1)))
 
 
 def cider_of(pairs: Pairs, weights: Weights | None = None) -> np.ndarray:
@@ -86,7 +86,7 @@ class CiderD:
         picture = np.repeat(np.arange(len(references)), list(map(len, references)))
         ngrams = NGrams.of(flat)
         frequency = document_frequency(ngrams, np.arange(len(flat)), picture)
-        return cls(dict(zip(ngrams.tokens, frequency.tolist(), strict=True)), math.log(len(references)))
+        return cls(dict(zip(ngrams.tokens, frequency.tolist(), strict=True)), float(np.log(len(references))))
 
     def score(self, hypotheses: Sequence[Tokens], references: Sequence[Sequence[Tokens]]) -> np.ndarray:
         """CIDEr-D by hypothesis (B,), x100. Arguments and errors as in `bleu`."""

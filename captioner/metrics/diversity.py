@@ -28,7 +28,7 @@ def diversity(
         "unfinished": sum(tokens[-1] in NOT_FINAL for tokens in sentences if tokens),
         "repeated_trigram": sum(map(_repeats, sentences)),
         "unknown": sum(not UNKNOWN.isdisjoint(tokens) for tokens in sentences),
-        "copied": None if known is None else sum(tokens in known for tokens in sentences),
+        "copied": None if known is None else sum(tokens in known for tokens in sentences if tokens),
     }
 
 

@@ -18,12 +18,17 @@ from captioner.metrics import bootstrap
 from captioner.metrics.anchors import anchors
 from captioner.metrics.bleu import BleuScore, bleu
 from captioner.metrics.checks import checked_ids, looks_different, refuse_empty
-from captioner.metrics.diversity import diversity, lengths
+from captioner.metrics.diversity import UNKNOWN, diversity, lengths
 from captioner.metrics.ngrams import ORDERS
 from captioner.metrics.pairs import Pairs
 from captioner.metrics.statistics import SCORES, corpus_scores, statistics
 from captioner.metrics.tokens import TOKENISER, tokenize
+from textgen.errors import UserError
 
+_FEW = 50  # pictures; intervals of fewer are too narrow
+_LEAK = 0.2  # share of predictions that are one of their references word for word
+_MANY = 10_000  # pictures; beyond, what runs side by side takes too much memory
+_ROUNDING = 1e-9
 _SHOWN = 5  # pictures where two systems differ most, each way
 _KEPT = {
     "have capitals": {"lowercase": False},
@@ -41,26 +46,28 @@ class Corpus:
     references: list[Sequence[str]]
     hypotheses: list[list[str]] = field(repr=False)
     """(B,) tokens of the predictions."""
-    others: list[list[list[str]]] = field(repr=False)
+    reference_tokens: list[list[list[str]]] = field(repr=False)
     """(B,) tokens of the references."""
 
     @classmethod
     def of(cls, predictions: Mapping[Hashable, str], references: Mapping[Hashable, Sequence[str]]) -> Corpus:
         """Raises UserError for what cannot be scored; see `corpus_report`."""
         ids = checked_ids(predictions, references)
+        # Sorted, so that neither hash nor anchors depend on the order in a file.
+        captions = [sorted(references[key]) for key in ids]
         corpus = cls(
             ids,
             [predictions[key] for key in ids],
-            [references[key] for key in ids],
+            captions,
             [tokenize(predictions[key]) for key in ids],
-            [[tokenize(text) for text in references[key]] for key in ids],
+            [list(map(tokenize, texts)) for texts in captions],
         )
-        refuse_empty(ids, corpus.others)
+        refuse_empty(ids, corpus.reference_tokens)
         return corpus
 
     @cached_property
     def pairs(self) -> Pairs:
-        return Pairs.of(self.hypotheses, self.others)
+        return Pairs.of(self.hypotheses, self.reference_tokens)
 
     @cached_property
     def statistics(self) -> np.ndarray:
@@ -87,7 +94,8 @@ class Corpus:
         """The pictures, as places in `ids`, where CIDEr is furthest ahead of `other`'s, and furthest behind."""
         gain = self.cider - other.cider
         order = np.argsort(gain, kind="stable")
-        ahead, behind = order[gain[order] > 0][::-1], order[gain[order] < 0]
+        # The same caption may differ in the last digit, as n-grams have other numbers beside another system.
+        ahead, behind = order[gain[order] > _ROUNDING][::-1], order[gain[order] < -_ROUNDING]
         return ahead[:most].tolist(), behind[:most].tolist()
 
     def report(
@@ -100,16 +108,21 @@ class Corpus:
         other: Corpus | None = None,
     ) -> dict[str, Any]:
         """As `corpus_report`."""
+        if isinstance(train, str):
+            raise UserError("train: is a string; give the training captions, in a list")
+        if draws < 0 or seed < 0:
+            raise UserError(f"draws, seed: {draws}, {seed} must be 0 or more")
+        draws = draws if len(self.ids) > 1 else 0  # one picture says nothing of others
         copied = None if train is None else [tokenize(text) for text in train]
         scored = self.statistics
         # numpy lets other threads run: the two longest parts go side by side.
-        with ThreadPoolExecutor(2) as threads:
+        with ThreadPoolExecutor(2 if len(self.ids) <= _MANY else 1) as threads:
             anchored = threads.submit(anchors, self.pairs, seed) if with_anchors else None
             warned = threads.submit(self._warnings)
             sampled = bootstrap.draws(scored, draws, seed) if draws else None
             report = {
                 "pictures": len(self.ids),
-                "references": [min(map(len, self.others)), max(map(len, self.others))],
+                "references": [min(map(len, self.reference_tokens)), max(map(len, self.reference_tokens))],
                 **self._scores(sampled, copied),
                 "anchors": anchored.result() if anchored else [],
                 "other": None,
@@ -126,6 +139,8 @@ class Corpus:
                 report["other"][where] = [self._beside(other, place) for place in places]
             report["signature"] += f"|other:{_hash(other.ids, other.predictions)}"
             report["warnings"] += [f"of the other predictions: {warning}" for warning in other._warnings()]
+            if other.predictions == self.predictions:
+                report["warnings"].append("the other predictions are the very same captions")
         return report
 
     def _beside(self, other: Corpus, place: int) -> dict[str, Any]:
@@ -148,12 +163,12 @@ class Corpus:
             "diversity": diversity(self.hypotheses, train),
             "lengths": {
                 "predictions": lengths(self.hypotheses),
-                "references": lengths(chain.from_iterable(self.others)),
+                "references": lengths(chain.from_iterable(self.reference_tokens)),
             },
         }
 
     def _signature(self, draws: int, seed: int) -> str:
-        counts = sorted({len(sentences) for sentences in self.others})
+        counts = sorted({len(sentences) for sentences in self.reference_tokens})
         return "|".join(
             [
                 f"n:{len(self.ids)}",
@@ -176,19 +191,34 @@ class Corpus:
 
     def _warnings(self) -> list[str]:
         warnings = []
+        pictures = len(self.ids)
         empty = [key for key, tokens in zip(self.ids, self.hypotheses, strict=True) if not tokens]
         if empty:
             count = f"{len(empty):,}, the first is {empty[0]!r}"
             warnings.append(f"predictions without a word, which score 0: {count}")
-        unknown = diversity(self.hypotheses)["unknown"]
-        if unknown:
+        if unknown := sum(not UNKNOWN.isdisjoint(tokens) for tokens in self.hypotheses):
             warnings.append(f"predictions with an unknown word's sign, which matches nothing: {unknown:,}")
-        longest = max(map(len, self.hypotheses))
-        if longest < ORDERS:
-            warnings.append(f"no prediction is over {longest} words: higher BLEU is coco-caption's constants")
-        if len(self.ids) == 1:
+        same = sum(bool(tokens) and tokens in some for tokens, some in self._beside_references())
+        if same > _LEAK * pictures:
+            warnings.append(
+                f"{same:,} of {pictures:,} predictions are word for word one of their own references: "
+                "are the references among what is scored?"
+            )
+        correct = self.statistics[:, 2 : 2 + ORDERS].sum(axis=0)
+        if not correct.all():
+            order = int(np.argmin(correct)) + 1
+            words = "a word" if order == 1 else f"{order} words in a row"
+            those = "BLEU is" if order == 1 else f"BLEU-{order} and what is above it, unsmoothed, are"
+            warnings.append(
+                f"no prediction shares {words} with a reference: {those} 0, or coco-caption's constants"
+            )
+        if pictures == 1:
             warnings.append("CIDEr needs several pictures: with one, every n-gram weighs log(1/1) = 0")
-        if max(map(len, self.others)) == 1:
+        elif pictures < _FEW:
+            warnings.append(
+                f"{pictures} pictures are few: the true intervals are wider, and CIDEr is another"
+            )
+        if max(map(len, self.reference_tokens)) == 1:
             warnings.append(
                 "one reference a picture: the usual figures are on five, where BLEU-4 is two to three times as high"
             )
@@ -200,11 +230,15 @@ class Corpus:
             keep = {
                 option: value for what in chain(*different.values()) for option, value in _KEPT[what].items()
             }
+            here, kept = corpus_scores(self.statistics)[ORDERS - 1], self._keeping(**keep)
             warnings.append(
-                f"{how}: neither counts here, so nothing is lost; a script that keeps them would give "
-                f"BLEU-4 {self._keeping(**keep):.2f} instead of {corpus_scores(self.statistics)[ORDERS - 1]:.2f}"
+                f"{how}: that does not count here, so nothing is lost; a script that keeps it would give "
+                f"BLEU-4 {kept:.2f} instead of {here:.2f}"
             )
         return warnings
+
+    def _beside_references(self) -> Iterable[tuple[list[str], list[list[str]]]]:
+        return zip(self.hypotheses, self.reference_tokens, strict=True)
 
     def _keeping(self, **what: bool) -> float:
         """BLEU-4 with something kept that the protocol drops."""
@@ -250,16 +284,16 @@ def corpus_report(
             not a string, special tokens or pieces of words; it names the first id and counts the others.
     """
     corpus = Corpus.of(predictions, references)
-    return corpus.report(
-        draws=draws,
-        seed=seed,
-        with_anchors=with_anchors,
-        train=train,
-        other=None if other is None else corpus.spoken_by(other),
-    )
+    rival = None
+    if other is not None:
+        try:
+            rival = corpus.spoken_by(other)
+        except UserError as error:
+            raise UserError(f"of the other predictions: {error}") from error
+    return corpus.report(draws=draws, seed=seed, with_anchors=with_anchors, train=train, other=rival)
 
 
 def _hash(ids: Sequence[Hashable], captions: Sequence) -> str:
     """12 hexadecimal digits of what was scored, in whatever order it came."""
     rows = sorted([str(key), text] for key, text in zip(ids, captions, strict=True))
-    return hashlib.sha256(json.dumps(rows, ensure_ascii=False).encode()).hexdigest()[:12]
+    return hashlib.sha256(json.dumps(rows, ensure_ascii=True).encode()).hexdigest()[:12]
