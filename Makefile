@@ -2,9 +2,12 @@
 # make generate PROMPT="..."  the prompt read on, by MODEL=shakespeare (unless told), MODEL=novels or a folder
 # make test                   style and tests
 # make bench                  speed and memory, as the README quotes them
+#
+# Captions, text and scores need no torch: .venv is small. Tests train, too: .venv-test has everything.
 
 PYTHON ?= python3
 BIN := .venv/bin
+TEST_BIN := .venv-test/bin
 
 .PHONY: caption generate test bench clean
 
@@ -15,25 +18,31 @@ caption: .venv/installed
 generate: .venv/installed
 	@PROMPT="$${PROMPT:-ROMEO:}"; $(BIN)/textgen generate "$$PROMPT" $(if $(MODEL),--model "$(MODEL)")
 
-test: .venv/installed-test
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest
+test: .venv/installed .venv-test/installed
+	$(TEST_BIN)/ruff check .
+	$(TEST_BIN)/ruff format --check .
+	LIGHT_PYTHON=$(BIN)/python $(TEST_BIN)/python -m pytest
 
-bench: .venv/installed-test
-	$(BIN)/python -m tests.benchmarks
+bench: .venv/installed .venv-test/installed-bench
+	$(TEST_BIN)/python -m tests.benchmarks
 
 clean:
-	rm -rf .venv
+	rm -rf .venv .venv-test
 
 .venv/installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer is needed; this is $$($(PYTHON) --version). Try: make PYTHON=python3.12 ..."; exit 2; }
-	@echo "Making .venv; the first time takes a few minutes."
+	@echo "Making .venv; the first time takes a minute."
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --editable .
 	@touch $@
 
-.venv/installed-test: .venv/installed
-	$(BIN)/python -m pip install --quiet --editable '.[test]'
+.venv-test/installed: .venv/installed
+	@echo "Making .venv-test, with torch; the first time takes a few minutes."
+	$(PYTHON) -m venv .venv-test
+	$(TEST_BIN)/python -m pip install --quiet --editable '.[test]'
+	@touch $@
+
+.venv-test/installed-bench: .venv-test/installed
+	$(TEST_BIN)/python -m pip install --quiet --editable '.[bench,test]'
 	@touch $@

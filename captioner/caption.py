@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
@@ -15,14 +16,20 @@ import numpy as np
 from PIL import Image
 
 from captioner.decoding import Caption, DecodingConfig, decode
+from captioner.eyes import Eyes, onnx_eyes, torch_eyes
 from captioner.images import ImageError, load_image, to_square
 from textgen import bundle
+from textgen.decoder_config import DecoderConfig
+from textgen.engine import StepModel
+from textgen.engine_choice import choose_engine
 from textgen.errors import UserError
 from textgen.tokenizer import Tokenizer
 
 KIND = "captioner"
+DECODER = "decoder."  # what the names of its weights begin with
 MODEL_IN_THE_BOX = Path(__file__).parent / "model"
 DEFAULT_DECODING = DecodingConfig()
+_AHEAD = 1  # batches that are read and seen before they are said
 
 Source = str | os.PathLike | bytes | BinaryIO | Image.Image
 
@@ -35,11 +42,11 @@ def picture_pixels(source: Source, size: int) -> np.ndarray:
 class Captioner:
     """A captioning model ready for use; safe to call from several threads."""
 
-    def __init__(self, model, tokenizer: Tokenizer, size: int, header: dict, hash: str):
-        from textgen.engine import TorchEngine
-
-        self._model = model.eval()
-        self._engine = TorchEngine(model.decoder)
+    def __init__(
+        self, see: Eyes, engine: StepModel, tokenizer: Tokenizer, size: int, header: dict, hash: str
+    ):
+        self._see = see
+        self._engine = engine
         self.tokenizer = tokenizer
         self.size = size
         """Pixels a side of the square that the model sees."""
@@ -49,9 +56,12 @@ class Captioner:
         """sha256 of the weights' file."""
 
     @classmethod
-    def load(cls, folder: str | os.PathLike | None = None) -> Captioner:
-        """The model in `folder`, or the one in the box. Raises UserError naming what is wrong with it."""
-        return cls(*read_model(MODEL_IN_THE_BOX if folder is None else Path(folder)))
+    def load(cls, folder: str | os.PathLike | None = None, engine: str = "auto") -> Captioner:
+        """The model in `folder`, or the one in the box. Raises UserError naming what is wrong with it.
+
+        `engine` is `onnx` (ONNX Runtime), `torch`, or `auto`: the first where the model has graphs.
+        """
+        return cls(*_load(MODEL_IN_THE_BOX if folder is None else Path(folder), engine))
 
     def caption(
         self,
@@ -92,21 +102,20 @@ class Captioner:
     ) -> Iterator[list[Caption] | ImageError]:
         """The captions of each picture, or why it has none, in order and as they come.
 
-        Photos are decoded a batch ahead of the model, so memory does not grow with their number.
+        While a batch is put into words the next one is seen, and the one after that is read from its files; memory
+        does not grow with the number of pictures.
         """
         batches = iter(partial(islice, iter(pictures), batch), None)
-        with ThreadPoolExecutor(2) as threads:
-
-            def read(sources: Iterable[Source]) -> list[Future]:
-                return [threads.submit(self._pixels, source) for source in sources]
-
-            ahead = read(next(batches))
-            while ahead:
-                current, ahead = [future.result() for future in ahead], read(next(batches))
-                pixels = [item for item in current if not isinstance(item, ImageError)]
-                found = iter(self.decode(self.encode(np.stack(pixels)), config, attention) if pixels else [])
-                for item in current:
-                    yield item if isinstance(item, ImageError) else next(found)
+        with ThreadPoolExecutor(2) as readers, ThreadPoolExecutor(1) as eyes:
+            ahead: deque[Future] = deque()
+            for sources in batches:
+                read = [readers.submit(self._pixels, source) for source in sources]
+                if read:
+                    ahead.append(eyes.submit(self._see_all, read))
+                while len(ahead) > (_AHEAD if read else 0):
+                    yield from self._say_all(*ahead.popleft().result(), config, attention)
+                if not read:
+                    return
 
     def _pixels(self, source: Source) -> np.ndarray | ImageError:
         try:
@@ -114,14 +123,26 @@ class Captioner:
         except ImageError as error:
             return error
 
+    def _see_all(self, read: Sequence[Future]) -> tuple[list[np.ndarray | ImageError], np.ndarray | None]:
+        """What was read, or why it was not, and the context of the pictures among it."""
+        found = [future.result() for future in read]
+        pixels = [item for item in found if not isinstance(item, ImageError)]
+        return found, self.encode(np.stack(pixels)) if pixels else None
+
+    def _say_all(
+        self,
+        found: Sequence[np.ndarray | ImageError],
+        context: np.ndarray | None,
+        config: DecodingConfig,
+        attention: bool,
+    ) -> Iterator[list[Caption] | ImageError]:
+        captions = iter([] if context is None else self.decode(context, config, attention))
+        for item in found:
+            yield item if isinstance(item, ImageError) else next(captions)
+
     def encode(self, pixels: np.ndarray) -> np.ndarray:
         """Context (B, L, D), float32, of `pixels` (B, S, S, 3), uint8, as `picture_pixels` gives them."""
-        import torch
-
-        with torch.inference_mode():
-            # A copy of what PIL keeps to itself: torch takes no read-only memory.
-            pixels = np.require(pixels, requirements=["C", "W"])
-            return self._model.context(torch.from_numpy(pixels)).float().numpy()
+        return self._see(pixels)
 
     def decode(
         self, context: np.ndarray, config: DecodingConfig, attention: bool = False
@@ -151,24 +172,54 @@ def write_model(folder: Path, model, header: dict) -> None:
 
 def read_model(folder: Path) -> tuple:
     """A stored `CaptionModel` with its tokeniser, picture size, header and hash, all checked."""
+    stored, tokenizer, config, size = _read(folder)
+    return _model(stored, config), tokenizer, size, stored.header, stored.hash
+
+
+def _load(folder: Path, engine: str) -> tuple[Eyes, StepModel, Tokenizer, int, dict, str]:
+    """What a `Captioner` is made of."""
+    stored, tokenizer, config, size = _read(folder)
+    if choose_engine(engine, bundle.has_graphs(stored.header), folder) == "onnx":
+        from textgen.onnx_engine import OnnxEngine
+
+        again = f"captioner export {folder}"
+        model = OnnxEngine.of(config, stored, again, prefix=DECODER)
+        graphs = bundle.read_graphs(stored, again)
+        with bundle.describing(folder / bundle.WEIGHTS):
+            weights = {name: array for name, array in stored.weights.items() if not name.startswith(DECODER)}
+            see = onnx_eyes(graphs.files["encoder"], weights)
+    else:
+        from textgen.engine import TorchEngine
+
+        whole = _model(stored, config)
+        see, model = torch_eyes(whole), TorchEngine(whole.decoder)
+    return see, model, tokenizer, size, stored.header, stored.hash
+
+
+def _read(folder: Path) -> tuple[bundle.Bundle, Tokenizer, DecoderConfig, int]:
+    stored = bundle.read(folder, KIND)
+    path = folder / bundle.HEADER
+    with bundle.describing(path):
+        tokenizer = Tokenizer.from_json(stored.header["vocabulary"])
+        config = DecoderConfig(**stored.header["config"]["decoder"])
+        size = stored.header["preprocessing"]["size"]
+        if not isinstance(size, int) or not 32 <= size <= 1024:
+            raise UserError(f"preprocessing: size {size!r} is no number of pixels from 32 to 1024")
+    bundle.check_vocabulary(path, len(tokenizer), config.vocab_size)
+    return stored, tokenizer, config, size
+
+
+def _model(stored: bundle.Bundle, config: DecoderConfig):
+    """The `CaptionModel` that a model stores."""
     import torch
 
     from captioner.encoder import build_encoder
     from captioner.model import CaptionModel
-    from textgen.decoder import DecoderConfig, RNNDecoder
+    from textgen.decoder import RNNDecoder
 
-    stored = bundle.read(folder, KIND)
-    header = stored.header
-    path = folder / bundle.HEADER
-    with bundle.describing(path):
-        tokenizer = Tokenizer.from_json(header["vocabulary"])
-        config = DecoderConfig(**header["config"]["decoder"])
-        size = header["preprocessing"]["size"]
-        if not isinstance(size, int) or not 32 <= size <= 1024:
-            raise UserError(f"preprocessing: size {size!r} is no number of pixels from 32 to 1024")
-        encoder = build_encoder(header["config"]["encoder"])
+    with bundle.describing(stored.folder / bundle.HEADER):
+        encoder = build_encoder(stored.header["config"]["encoder"])
         with torch.device("meta"):  # sizes that are wrong cost nothing until they are checked
             model = CaptionModel(encoder, RNNDecoder(config))
-    bundle.check_vocabulary(path, len(tokenizer), config.vocab_size)
     bundle.load_weights(stored, model, empty=[model.bridge, model.decoder])
-    return model, tokenizer, size, header, stored.hash
+    return model

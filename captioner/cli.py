@@ -1,4 +1,4 @@
-"""The command line: caption, train, evaluate, score, info."""
+"""The command line: caption, train, evaluate, score, export, info."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from captioner.score import ReportConfig
 from captioner.train_config import TrainConfig
 from textgen import command_line
 from textgen.command_line import print_json
+from textgen.engine_choice import require_train
 from textgen.errors import UserError
 
 ModelFolder = Annotated[Path | None, arg(metavar="DIR")]
@@ -32,6 +33,8 @@ class CaptionCommand:
     """Photos, folders of photos, patterns such as "trip/*.jpg"."""
     model: ModelFolder = None
     """A trained model's folder; without it, the model in the box."""
+    engine: str = "auto"
+    """onnx (ONNX Runtime), torch, or auto: the first where the model has graphs."""
     beam: int = 3
     """Beams kept side by side."""
     n: Annotated[int, arg(aliases=("-n",))] = 1
@@ -66,7 +69,7 @@ class CaptionCommand:
         from captioner.caption import Captioner
         from captioner.images import ImageError
 
-        captioner = Captioner.load(self.model)
+        captioner = Captioner.load(self.model, self.engine)
         results, failed = [], 0
         found = captioner.caption_each(photos, config, attention=bool(self.attention))
         for photo, captions in zip(photos, found, strict=True):
@@ -103,6 +106,7 @@ class TrainCommand:
     config: OmitArgPrefixes[TrainConfig] = TrainConfig()
 
     def run(self) -> None:
+        require_train("train")
         from textgen.memory import keep_freed_memory
 
         keep_freed_memory()
@@ -121,6 +125,8 @@ class EvaluateCommand:
     """train, dev, test or all."""
     model: ModelFolder = None
     """A trained model's folder; without it, the model in the box."""
+    engine: str = "auto"
+    """onnx (ONNX Runtime), torch, or auto: the first where the model has graphs."""
     beam: int = 3
     """Beams kept side by side."""
     save: Annotated[Path | None, arg(metavar="FILE.JSON")] = None
@@ -131,16 +137,15 @@ class EvaluateCommand:
         config = DecodingConfig(beam=self.beam)
         from captioner.caption import Captioner
         from captioner.datasets import load_dataset
-        from captioner.evaluate import evaluate, save_predictions
+        from captioner.evaluate import evaluate
+        from textgen.checkpoint import check_output
 
+        check_output(self.save, "--save")
         dataset = load_dataset(self.data)
         dataset.split(self.split)
         name = self.model.name if self.model else "model in the box"
-        report, predictions = evaluate(
-            Captioner.load(self.model), dataset, self.split, config, self.config, name
-        )
-        if self.save:
-            save_predictions(self.save, predictions)
+        captioner = Captioner.load(self.model, self.engine)
+        report, _ = evaluate(captioner, dataset, self.split, config, self.config, name, self.save)
         _print_report(report, self.config.json)
 
 
@@ -183,6 +188,22 @@ class ScoreCommand:
 
 
 @dataclass(frozen=True)
+class ExportCommand:
+    """Give a trained model the graphs that ONNX Runtime runs; training does it at its end."""
+
+    model: Annotated[Positional[Path], arg(metavar="DIR")]
+    """A trained model's folder."""
+    precision: str = "int8"
+    """Of the decoder: int8 or float32. The encoder computes in float32; the weights stay as they are."""
+
+    def run(self) -> None:
+        require_train("export")
+        from captioner.export import export_model
+
+        export_model(self.model, self.precision)
+
+
+@dataclass(frozen=True)
 class InfoCommand:
     """Show a model's card."""
 
@@ -203,6 +224,7 @@ COMMANDS = {
     "train": TrainCommand,
     "evaluate": EvaluateCommand,
     "score": ScoreCommand,
+    "export": ExportCommand,
     "info": InfoCommand,
 }
 

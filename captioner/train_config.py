@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from textgen.errors import UserError
+from textgen.export import check_graphs
 
 
 @dataclass(frozen=True)
@@ -80,8 +81,11 @@ class TrainConfig:
     """auto, cpu or cuda."""
     save_minutes: float = 5.0
     """Minutes between checkpoints within an epoch."""
+    graphs: str = "auto"
+    """ONNX graphs at the end: int8, float32, none, or auto, which is int8 where it costs nothing that can be measured."""
 
     def __post_init__(self) -> None:
+        check_graphs(self.graphs)
         if self.scst_samples < 2:
             raise UserError(
                 f"scst_samples: {self.scst_samples} must be 2 or more: samples are compared with each other"

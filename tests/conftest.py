@@ -98,6 +98,7 @@ def tiny_settings(weights_file) -> dict:
         "scst_samples": 3,
         "precision": "float32",
         "device": "cpu",
+        "graphs": "none",
     }
 
 

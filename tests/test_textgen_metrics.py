@@ -9,7 +9,7 @@ from safetensors.numpy import save
 from tests.step_models import build, contexts
 from tests.text_models import corpus, ended, generator, slow_log_probs
 from textgen.copied import FILE, CopyIndex
-from textgen.engine import _PART, TorchEngine
+from textgen.engine import PART, TorchEngine
 from textgen.errors import UserError
 from textgen.metrics import distinct, line_nats, stream_nats
 from textgen.sampling import log_softmax
@@ -169,7 +169,7 @@ def test_states_with_a_context_cannot_be_joined():
         engine.join(states)
 
 
-@pytest.mark.parametrize("size", [1, 9, _PART - 1, _PART, _PART + 1, 2 * _PART + 3])
+@pytest.mark.parametrize("size", [1, 9, PART - 1, PART, PART + 1, 2 * PART + 3])
 def test_a_prompt_in_one_call_is_the_prompt_step_by_step(size):
     engine, ids = generator("char").model, stream_of("char")[0][:size].astype(np.int64)
     logits, state = engine.prefill(ids[None], engine.start(None, 1))

@@ -31,10 +31,13 @@ def test_a_prompt_is_read_on_without_special_tokens(model):
             assert not any(token in found.text for token in SPECIAL_TOKENS)
 
 
-def test_greedy_decoding_cycles_and_temperature_cures_it(model):
+@pytest.mark.parametrize("engine", ["onnx", "torch"])
+@pytest.mark.parametrize("name", NAMES)
+def test_greedy_decoding_repeats_itself_and_temperature_cures_it(name, engine):
     config = SweepConfig(temperatures=(0.0, 0.8), length=600)
-    greedy, sampled = sweep(model, (), config)["rows"]
-    assert greedy["cycles"] >= 0.4 and sampled["cycles"] == 0
+    greedy, sampled = sweep(TextGenerator.load(name, engine), (), config)["rows"]
+    # In 8 bits the state never quite repeats: the text goes round without a cycle.
+    assert greedy["cycles"] >= (0.4 if engine == "torch" else 0) and sampled["cycles"] == 0
     assert greedy["distinct_3"] < 0.5 and sampled["distinct_3"] > 0.9
     assert greedy["perplexity"] < sampled["perplexity"]
 

@@ -23,6 +23,7 @@ from textgen.train import train
 from textgen.train_config import TrainConfig
 
 TINY = TrainConfig(
+    graphs="none",
     hidden=32,
     embedding=16,
     layers=1,

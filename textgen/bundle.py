@@ -1,4 +1,6 @@
-"""A model on disk: a folder with `model.json`, `model.safetensors` (float16) and a model card, `README.md`.
+"""A model on disk: a folder with `model.json`, `model.safetensors` (float16), a model card, `README.md`, and ONNX graphs.
+
+Graphs hold no weights, so that a model has them once; `model.json` says which files and which weights belong together.
 
 Loading checks the format, the kind and every weight, and runs no code.
 """
@@ -19,7 +21,32 @@ from textgen.checkpoint import atomic_write
 from textgen.errors import UserError
 
 FORMAT = 1
+GRAPHS_FORMAT = 1
 HEADER, WEIGHTS, CARD = "model.json", "model.safetensors", "README.md"
+
+
+class Weights(Mapping[str, np.ndarray]):
+    """Arrays by name, float32, each made from its float16 when asked for: all at once would take thrice the memory."""
+
+    def __init__(self, narrow: Mapping[str, np.ndarray]):
+        self._narrow = narrow
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        with np.errstate(over="ignore"):  # of a file that holds wider numbers
+            return self._narrow[name].astype(np.float32)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._narrow)
+
+    def __len__(self) -> int:
+        return len(self._narrow)
+
+    def part(self, prefix: str) -> Weights:
+        """Those whose names begin with `prefix`, without it."""
+        size = len(prefix)
+        return Weights(
+            {name[size:]: array for name, array in self._narrow.items() if name.startswith(prefix)}
+        )
 
 
 @dataclass(frozen=True)
@@ -29,8 +56,8 @@ class Bundle:
     folder: Path
     header: dict
     """kind, config, vocabulary, preprocessing, provenance."""
-    weights: dict[str, np.ndarray]
-    """Finite, float32."""
+    weights: Weights
+    """Finite."""
     hash: str
     """sha256 of the weights' file."""
 
@@ -46,10 +73,10 @@ def write(folder: Path, header: Mapping, weights: Mapping[str, np.ndarray], card
         if not np.isfinite(narrow[name]).all():
             raise UserError(f"{name}: not finite in float16; the model is not written")
     data = save(narrow)
-    text = json.dumps({"format": FORMAT, **header}, indent=1, ensure_ascii=False) + "\n"
+    _forget_graphs(folder)
     atomic_write(folder / WEIGHTS, lambda file: file.write(data))
     atomic_write(folder / CARD, lambda file: file.write(card.encode()))
-    atomic_write(folder / HEADER, lambda file: file.write(text.encode()))
+    _write_header(folder, {"format": FORMAT, **header})
 
 
 def read_header(folder: Path, kind: str) -> dict:
@@ -89,17 +116,88 @@ def read(folder: Path, kind: str) -> Bundle:
     path = folder / WEIGHTS
     try:
         data = path.read_bytes()
-        weights = load(data)
+        weights = Weights(load(data))
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from error
     except (SafetensorError, KeyError, ValueError) as error:
         raise UserError(f"{path}: not a safetensors file, or truncated") from error
-    with np.errstate(over="ignore"):
-        wide = {name: array.astype(np.float32) for name, array in weights.items()}
-    for name, array in wide.items():
+    for name, array in weights.items():
         if not np.isfinite(array).all():
             raise UserError(f"{path}: {name!r} holds NaN or infinite numbers")
-    return Bundle(folder, header, wide, hashlib.sha256(data).hexdigest())
+    return Bundle(folder, header, weights, hashlib.sha256(data).hexdigest())
+
+
+@dataclass(frozen=True)
+class Graphs:
+    """A model's ONNX graphs."""
+
+    precision: str
+    """Of the decoder's products: one of `textgen.onnx_weights.PRECISIONS`."""
+    files: dict[str, bytes]
+    """Name, as `step`, of `step.onnx`, to what it holds."""
+
+
+def has_graphs(header: Mapping) -> bool:
+    """Whether a model of this program's own was exported."""
+    return bool(header.get("graphs"))
+
+
+def _forget_graphs(folder: Path) -> None:
+    """Before weights or graphs are replaced: whatever stops that, what is left is a model without graphs."""
+    try:
+        header = json.loads((folder / HEADER).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        header = {}
+    if isinstance(header, dict) and header.pop("graphs", None):
+        _write_header(folder, header)
+    for graph in folder.glob("*.onnx"):
+        graph.unlink()
+
+
+def _write_header(folder: Path, header: Mapping) -> None:
+    text = json.dumps(header, indent=1, ensure_ascii=False) + "\n"
+    atomic_write(folder / HEADER, lambda file: file.write(text.encode()))
+
+
+def write_graphs(stored: Bundle, graphs: Graphs) -> None:
+    """Adds graphs to a stored model, or replaces them; `model.json` is written last."""
+    _forget_graphs(stored.folder)
+    for name, data in graphs.files.items():
+        atomic_write(stored.folder / f"{name}.onnx", lambda file, data=data: file.write(data))
+    said = {
+        "format": GRAPHS_FORMAT,
+        "precision": graphs.precision,
+        "weights": stored.hash,
+        "files": {name: hashlib.sha256(data).hexdigest() for name, data in graphs.files.items()},
+    }
+    _write_header(stored.folder, {**stored.header, "graphs": said})
+
+
+def read_graphs(stored: Bundle, again: str) -> Graphs:
+    """The graphs of a stored model, checked. Raises UserError naming the file; `again` is what makes them anew."""
+    path, said = stored.folder / HEADER, stored.header.get("graphs")
+    if not said:
+        raise UserError(f"{stored.folder}: has no ONNX graphs; make them: {again}")
+    if not isinstance(said, dict) or not isinstance(said.get("format"), int):
+        raise UserError(f"{path}: graphs is damaged; make them anew: {again}")
+    if said["format"] > GRAPHS_FORMAT:
+        newer = f"graphs of format {said['format']} are newer than this program knows ({GRAPHS_FORMAT})"
+        raise UserError(f"{path}: {newer}; update it, or make them anew: {again}")
+    if said.get("weights") != stored.hash:
+        raise UserError(
+            f"{stored.folder / WEIGHTS}: not the weights that the graphs are of; make them anew: {again}"
+        )
+    files = {}
+    with describing(path):
+        for name, digest in said["files"].items():
+            file = stored.folder / f"{Path(name).name}.onnx"
+            try:
+                files[name] = file.read_bytes()
+            except OSError as error:
+                raise UserError(f"{file} cannot be read: {error.strerror}; make it anew: {again}") from error
+            if hashlib.sha256(files[name]).hexdigest() != digest:
+                raise UserError(f"{file} is truncated, or of another model; make it anew: {again}")
+        return Graphs(said["precision"], files)
 
 
 def check_shapes(bundle: Bundle, expected: Mapping[str, tuple[int, ...]]) -> None:

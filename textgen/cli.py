@@ -1,4 +1,4 @@
-"""The command line: generate, train, evaluate, sweep, info."""
+"""The command line: generate, train, evaluate, sweep, export, info."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from textgen import command_line
 from textgen.command_line import print_json
+from textgen.engine_choice import require_train
 from textgen.errors import UserError
 from textgen.generator import GenerationConfig
 from textgen.sweep import SweepConfig
@@ -29,6 +30,8 @@ class GenerateCommand:
     """Where the text begins; printed as typed."""
     model: Model = None
     """A model in the box, shakespeare or novels, or a trained model's folder; shakespeare unless told."""
+    engine: str = "auto"
+    """onnx (ONNX Runtime), torch, or auto: the first where the model has graphs."""
     config: OmitArgPrefixes[GenerationConfig] = GenerationConfig()
     n: Annotated[int, arg(aliases=("-n",))] = 1
     """Texts."""
@@ -39,7 +42,7 @@ class GenerateCommand:
         from textgen.generator import TextGenerator
 
         prompt = _standard_input() if self.prompt in (None, "-") else self.prompt
-        generator = TextGenerator.load(self.model)
+        generator = TextGenerator.load(self.model, self.engine)
         for warning in generator.read(prompt).warnings:
             print(f"textgen: {warning}", file=sys.stderr)
         settings = asdict(self.config)
@@ -73,6 +76,7 @@ class TrainCommand:
     config: OmitArgPrefixes[TrainConfig] = TrainConfig()
 
     def run(self) -> None:
+        require_train("train")
         from textgen.memory import keep_freed_memory
 
         keep_freed_memory()
@@ -89,6 +93,8 @@ class EvaluateCommand:
     """Text files in UTF-8, folders of .txt, or CSVs."""
     model: Model = None
     """A model in the box, shakespeare or novels, or a trained model's folder; shakespeare unless told."""
+    engine: str = "auto"
+    """onnx (ONNX Runtime), torch, or auto: the first where the model has graphs."""
     split: str = "held-out"
     """held-out, train or all."""
     held_out: float = 0.1
@@ -104,7 +110,7 @@ class EvaluateCommand:
         from textgen.evaluate import evaluate
         from textgen.generator import TextGenerator
 
-        generator = TextGenerator.load(self.model)
+        generator = TextGenerator.load(self.model, self.engine)
         report = evaluate(
             generator, self.corpus, self.split, self.held_out, columns=self.columns, streams=self.streams
         )
@@ -136,6 +142,8 @@ class SweepCommand:
     """Where the texts begin; without one, five that suit the model."""
     model: Model = None
     """A model in the box, shakespeare or novels, or a trained model's folder; shakespeare unless told."""
+    engine: str = "auto"
+    """onnx (ONNX Runtime), torch, or auto: the first where the model has graphs."""
     config: OmitArgPrefixes[SweepConfig] = SweepConfig()
     plot: Annotated[Path | None, arg(metavar="OUT.PNG")] = None
     """Draw quality against diversity; needs the extra [plot]."""
@@ -146,7 +154,7 @@ class SweepCommand:
         from textgen.generator import TextGenerator
         from textgen.sweep import plot, sweep, table
 
-        generator = TextGenerator.load(self.model)
+        generator = TextGenerator.load(self.model, self.engine)
         for warning in (warning for prompt in self.prompts for warning in generator.read(prompt).warnings):
             print(f"textgen: {warning}", file=sys.stderr)
         report = sweep(generator, self.prompts, self.config)
@@ -157,6 +165,22 @@ class SweepCommand:
         else:
             print(table(report))
         return 0
+
+
+@dataclass(frozen=True)
+class ExportCommand:
+    """Give a trained model the graphs that ONNX Runtime runs; training does it at its end."""
+
+    model: Annotated[Positional[Path], arg(metavar="DIR")]
+    """A trained model's folder."""
+    precision: str = "int8"
+    """int8 or float32; the weights stay as they are."""
+
+    def run(self) -> None:
+        require_train("export")
+        from textgen.text_model import export_model
+
+        export_model(self.model, self.precision)
 
 
 @dataclass(frozen=True)
@@ -180,6 +204,7 @@ COMMANDS = {
     "train": TrainCommand,
     "evaluate": EvaluateCommand,
     "sweep": SweepCommand,
+    "export": ExportCommand,
     "info": InfoCommand,
 }
 

@@ -19,60 +19,10 @@ import torch.func
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from textgen.decoder_config import CELL_SIZES, DecoderConfig
 from textgen.dropout import Dropout
-from textgen.errors import UserError
 
 _FEW_ROWS = 16  # with more, `F.linear` is as fast
-
-
-@dataclass(frozen=True)
-class DecoderConfig:
-    """Sizes of a decoder; stored in the model's file."""
-
-    vocab_size: int
-    """Number of tokens, the special ones included."""
-    cell: str = "lstm"
-    """lstm, gru or rnn."""
-    num_layers: int = 2
-    """Recurrent layers, 1 to 4."""
-    embedding_size: int = 384
-    """Features of a token."""
-    hidden_size: int = 512
-    """Features of a recurrent state."""
-    context_size: int = 0
-    """Features D of a context cell; 0 for plain text, without attention."""
-    attention_heads: int = 8
-    """Heads that look at the context; divides hidden_size."""
-    dropout: float = 0.4
-    """Share of activations dropped between layers in training."""
-    embedding_dropout: float | None = None
-    """The same of the embeddings; None drops as many as between layers."""
-    recurrent_dropout: float = 0.0
-    """Share of the recurrent weights dropped for a whole sequence (DropConnect; Merity et al. 2018)."""
-    tie_embeddings: bool = True
-    """Use the embedding as output matrix too (Press and Wolf 2017)."""
-    one_hot: bool = False
-    """The embedding is the identity and is not trained."""
-
-    def __post_init__(self) -> None:
-        if self.cell not in CELLS:
-            raise UserError(f"cell: unknown {self.cell!r}; known: {', '.join(CELLS)}")
-        if not 1 <= self.num_layers <= 4:
-            raise UserError(f"num_layers: {self.num_layers} is outside 1 to 4")
-        for name in ("vocab_size", "embedding_size", "hidden_size", "attention_heads"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name}: {getattr(self, name)} must be 1 or more")
-        if self.context_size < 0:
-            raise UserError(f"context_size: {self.context_size} must be 0 (plain text) or more")
-        if self.context_size and self.hidden_size % self.attention_heads:
-            raise UserError(
-                f"attention_heads: {self.attention_heads} does not divide hidden_size {self.hidden_size}"
-            )
-        if self.one_hot and (self.tie_embeddings or self.embedding_size != self.vocab_size):
-            raise UserError("one_hot: needs embedding_size equal to vocab_size, and tie_embeddings off")
-        for name in ("dropout", "embedding_dropout", "recurrent_dropout"):
-            if not 0 <= (getattr(self, name) or 0) < 1:
-                raise UserError(f"{name}: {getattr(self, name)} is outside 0 to 1")
 
 
 def _linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -102,17 +52,16 @@ def _rnn_step(gates_x: Tensor, gates_h: Tensor, states: tuple[Tensor, ...]) -> t
 
 @dataclass(frozen=True)
 class Cell:
-    """A recurrent cell: its whole-sequence layer, its single step, how many states it carries."""
+    """A recurrent cell: its whole-sequence layer, its single step."""
 
     layer: type[nn.RNNBase]
     step: object
-    num_states: int
 
 
 CELLS = {
-    "lstm": Cell(nn.LSTM, _lstm_step, 2),
-    "gru": Cell(nn.GRU, _gru_step, 1),
-    "rnn": Cell(nn.RNN, _rnn_step, 1),
+    "lstm": Cell(nn.LSTM, _lstm_step),
+    "gru": Cell(nn.GRU, _gru_step),
+    "rnn": Cell(nn.RNN, _rnn_step),
 }
 
 
@@ -140,20 +89,19 @@ class RNNDecoder(nn.Module):
         super().__init__()
         self.config = config
         cell, hidden = CELLS[config.cell], config.hidden_size
+        states = CELL_SIZES[config.cell].states
         self.embedding = nn.Embedding(config.vocab_size, config.embedding_size)
-        inputs = [config.embedding_size] + [hidden] * (config.num_layers - 1)
         if config.context_size:
             self.query = nn.Linear(hidden, hidden)
             self.key = nn.Linear(config.context_size, hidden)
             self.value = nn.Linear(config.context_size, hidden)
-            self.initial = nn.Linear(config.context_size, config.num_layers * cell.num_states * hidden)
-            inputs[1:2] = [2 * hidden] * (config.num_layers > 1)
+            self.initial = nn.Linear(config.context_size, config.num_layers * states * hidden)
+        inputs = map(config.layer_input, range(config.num_layers))
         self.layers = nn.ModuleList(cell.layer(size, hidden, batch_first=True) for size in inputs)
-        features = 2 * hidden if config.context_size else hidden
         width = config.embedding_size if config.tie_embeddings else config.vocab_size
         # Untied, this is the output matrix itself: never left out.
-        fits = config.tie_embeddings and features == width
-        self.project = nn.Identity() if fits else nn.Linear(features, width)
+        fits = config.tie_embeddings and config.features == width
+        self.project = nn.Identity() if fits else nn.Linear(config.features, width)
         self.output_bias = nn.Parameter(torch.zeros(config.vocab_size))
         self.dropout = Dropout(config.dropout)
         same = config.embedding_dropout is None
@@ -177,7 +125,7 @@ class RNNDecoder(nn.Module):
         `context` is (B, L, D), shared out evenly over `rows`, or None for plain text. Its mean starts
         the recurrent states (Xu et al. 2015).
         """
-        config, states = self.config, CELLS[self.config.cell].num_states
+        config, states = self.config, CELL_SIZES[self.config.cell].states
         if context is None:
             zeros = self.output_bias.new_zeros(rows, config.hidden_size)
             return DecoderState(((zeros,) * states,) * config.num_layers)

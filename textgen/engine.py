@@ -9,7 +9,7 @@ import numpy as np
 
 State = Any
 
-_PART = 2048  # tokens of a prompt read in a call
+PART = 2048  # tokens of a prompt read in a call
 
 
 class StepModel(Protocol):
@@ -62,7 +62,7 @@ class TorchEngine:
     def prefill(self, ids: np.ndarray, state: State) -> tuple[np.ndarray, State]:
         with self._torch.inference_mode():
             # In parts, so that a book as a prompt takes no more memory than a page; attention is of one call.
-            size = _PART if state.keys is None else ids.shape[1]
+            size = PART if state.keys is None else ids.shape[1]
             for start in range(0, ids.shape[1], size):
                 features, state = self._decoder.hidden(self._tensor(ids[:, start : start + size]), state)
             return self._decoder.logits(features[:, -1]).float().cpu().numpy(), state

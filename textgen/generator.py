@@ -16,7 +16,7 @@ from textgen.generate import stream
 from textgen.metrics import Score
 from textgen.prompt import Prompt, read_prompt
 from textgen.sampling import Constraints, SamplingConfig
-from textgen.text_model import encode_texts, model_folder, read_model, score, start_of_text
+from textgen.text_model import encode_texts, load_model, model_folder, score, start_of_text
 from textgen.tokenizer import BOS, EOS, PAD, UNK, CharTokenizer, Tokenizer
 
 _REPETITION_WINDOW = 64
@@ -108,13 +108,13 @@ class TextGenerator:
         self._start = start_of_text(tokenizer, self.lines)
 
     @classmethod
-    def load(cls, model: str | os.PathLike | None = None) -> TextGenerator:
-        """A model in the box by its name, or the one in a folder. Raises UserError naming what is wrong with it."""
-        from textgen.engine import TorchEngine
+    def load(cls, model: str | os.PathLike | None = None, engine: str = "auto") -> TextGenerator:
+        """A model in the box by its name, or the one in a folder. Raises UserError naming what is wrong with it.
 
+        `engine` is `onnx` (ONNX Runtime), `torch`, or `auto`: the first where the model has graphs.
+        """
         folder = model_folder(model)
-        decoder, tokenizer, header, hash = read_model(folder)
-        return cls(TorchEngine(decoder), tokenizer, header, hash, CopyIndex.load(folder))
+        return cls(*load_model(folder, engine), CopyIndex.load(folder))
 
     def read(self, prompt: str) -> Prompt:
         """What the model reads of `prompt`."""

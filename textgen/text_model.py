@@ -11,7 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from textgen import bundle
+from textgen.decoder_config import DecoderConfig
 from textgen.engine import StepModel
+from textgen.engine_choice import choose_engine
 from textgen.errors import UserError
 from textgen.metrics import Score, line_nats, stream_nats
 from textgen.tokenizer import BOS, EOS, UNK, Tokenizer
@@ -52,10 +54,33 @@ def write_model(folder: Path, decoder, header: dict) -> None:
 
 def read_model(folder: Path) -> tuple:
     """A stored `RNNDecoder` with its tokeniser, header and hash, all checked."""
-    import torch
+    stored, tokenizer, config = _read(folder)
+    return _decoder(stored, config), tokenizer, stored.header, stored.hash
 
-    from textgen.decoder import DecoderConfig, RNNDecoder
 
+def load_model(folder: Path, engine: str = "auto") -> tuple[StepModel, Tokenizer, dict, str]:
+    """A stored model ready to be stepped, its tokeniser, header and hash, all checked."""
+    stored, tokenizer, config = _read(folder)
+    if choose_engine(engine, bundle.has_graphs(stored.header), folder) == "onnx":
+        from textgen.onnx_engine import OnnxEngine
+
+        model = OnnxEngine.of(config, stored, f"textgen export {folder}")
+    else:
+        from textgen.engine import TorchEngine
+
+        model = TorchEngine(_decoder(stored, config))
+    return model, tokenizer, stored.header, stored.hash
+
+
+def export_model(folder: Path, precision: str) -> None:
+    """Adds ONNX graphs to a stored model. Raises UserError naming what is wrong with it."""
+    from textgen.onnx_graph import decoder_graphs
+
+    stored, _, config = _read(folder)
+    bundle.write_graphs(stored, bundle.Graphs(precision, decoder_graphs(config, stored.weights, precision)))
+
+
+def _read(folder: Path) -> tuple[bundle.Bundle, Tokenizer, DecoderConfig]:
     stored = bundle.read(folder, KIND)
     path = folder / bundle.HEADER
     with bundle.describing(path):
@@ -63,11 +88,20 @@ def read_model(folder: Path) -> tuple:
         config = DecoderConfig(**stored.header["config"]["decoder"])
         if not isinstance(stored.header["config"]["lines"], bool):
             raise UserError("config: lines must be true or false")
-        with torch.device("meta"):  # sizes that are wrong cost nothing until they are checked
-            decoder = RNNDecoder(config)
     bundle.check_vocabulary(path, len(tokenizer), config.vocab_size)
+    return stored, tokenizer, config
+
+
+def _decoder(stored: bundle.Bundle, config: DecoderConfig):
+    """The `RNNDecoder` that a model stores."""
+    import torch
+
+    from textgen.decoder import RNNDecoder
+
+    with bundle.describing(stored.folder / bundle.HEADER), torch.device("meta"):
+        decoder = RNNDecoder(config)  # sizes that are wrong cost nothing until they are checked
     bundle.load_weights(stored, decoder, empty=[decoder])
-    return decoder, tokenizer, stored.header, stored.hash
+    return decoder
 
 
 def start_of_text(tokenizer: Tokenizer, lines: bool) -> int:

@@ -20,13 +20,23 @@ from textgen.decoder import DecoderConfig, DecoderState, RNNDecoder
 from textgen.device import pick_device, use_bfloat16
 from textgen.engine import TorchEngine
 from textgen.errors import Interrupted, UserError
+from textgen.export import export_trained
 from textgen.generator import TextGenerator
 from textgen.runs import RunFolder, read_notes, say, without_folders
-from textgen.text_model import Encoded, encode_texts, model_header, score, write_model
+from textgen.text_model import (
+    Encoded,
+    encode_texts,
+    export_model,
+    load_model,
+    model_header,
+    score,
+    write_model,
+)
 from textgen.tokenizer import PAD, SPECIAL_TOKENS, CharTokenizer, ProseTokenizer, Tokenizer
 from textgen.train_config import TrainConfig
 from textgen.trainer import FitConfig, fit
 
+_COST = 0.005  # nats a token that 8 bits may cost
 STREAMS = 16  # parts of the held-out text read side by side
 _SAMPLES = (0.0, 0.5, 1.0)  # temperatures
 # N-grams of the copy index: so long that they are rarely the same by chance.
@@ -120,6 +130,9 @@ def train(paths: Sequence[Path], out: Path, config: TrainConfig, resume: bool = 
     keep(best)
     if isinstance(run.train.ids, np.ndarray):
         CopyIndex.build(run.train.ids, *_INDEX[config.level]).save(out)
+    export_trained(
+        config.graphs, partial(export_model, out), partial(_exported_score, run), -best["nats"], _COST
+    )
     say(f"best: {_described(best)}; the model is in {out}")
     return best
 
@@ -223,6 +236,12 @@ def _judge(run: _Run) -> dict[str, float]:
 
 def _keep(run: _Run, metrics: dict[str, float]) -> None:
     write_model(run.folder.out, run.decoder, run.header(metrics))
+
+
+def _exported_score(run: _Run) -> float:
+    """Minus the held-out nats a token of the exported model."""
+    model, tokenizer, *_ = load_model(run.folder.out, "onnx")
+    return -score(model, tokenizer, run.held_out, STREAMS).nats_per_token
 
 
 def _described(metrics: dict[str, float]) -> str:

@@ -9,6 +9,7 @@ from typing import Annotated
 from tyro.conf import arg
 
 from textgen.errors import UserError
+from textgen.export import check_graphs
 
 LEVELS = ("char", "word")
 
@@ -72,8 +73,11 @@ class TrainConfig:
     """Minutes between checkpoints within an epoch."""
     judge_minutes: float = 10.0
     """Minutes between evaluations, with samples, within an epoch."""
+    graphs: str = "auto"
+    """ONNX graphs at the end: int8, float32, none, or auto, which is int8 where it costs nothing that can be measured."""
 
     def __post_init__(self) -> None:
+        check_graphs(self.graphs)
         if self.level not in LEVELS:
             raise UserError(f"level: unknown {self.level!r}; known: {', '.join(LEVELS)}")
         for name in ("vocabulary", "min_count", "sequence", "max_line", "batch", "epochs"):

@@ -1,0 +1,35 @@
+"""A model's encoder and bridge, ready to see: pixels to a context, by ONNX Runtime or by torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+Eyes = Callable[[np.ndarray], np.ndarray]
+"""Pixels (B, S, S, 3), uint8, to a context (B, L, D), float32."""
+
+
+def onnx_eyes(graph: bytes, weights: Mapping[str, np.ndarray], threads: int = 0) -> Eyes:
+    """Eyes of an exported encoder; `threads` 0 is one for each core."""
+    from textgen.onnx_engine import session
+
+    # A batch norm that could not be folded, densenet's, keeps a count of batches that no graph reads.
+    read = {name: weights[name] for name in weights if not name.endswith(".num_batches_tracked")}
+    encoder = session(graph, read, threads)
+    return lambda pixels: encoder.run(None, {"pixels": pixels})[0]
+
+
+def torch_eyes(model) -> Eyes:
+    """Eyes of a `CaptionModel`."""
+    import torch
+
+    model.eval()
+
+    def see(pixels: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            # A copy of what PIL keeps to itself: torch takes no read-only memory.
+            pixels = np.require(pixels, requirements=["C", "W"])
+            return model.context(torch.from_numpy(pixels)).float().numpy()
+
+    return see

@@ -1,0 +1,144 @@
+"""`StepModel` by ONNX Runtime: no torch, and near the speed at which the weights can be read from memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from textgen.bundle import WEIGHTS, Bundle, describing, read_graphs
+from textgen.decoder_config import CELL_SIZES, DecoderConfig
+from textgen.engine import PART
+from textgen.errors import UserError
+from textgen.onnx_weights import arrays_of, decoder_arrays
+
+
+@dataclass(frozen=True)
+class OnnxState:
+    """What a decoder remembers of N rows; as `textgen.decoder.DecoderState`, in numpy."""
+
+    layers: tuple[np.ndarray, ...]  # layer by layer, state by state: (N, H)
+    keys: np.ndarray | None = None  # (B, heads, L, H / heads)
+    values: np.ndarray | None = None  # (B, heads, L, H / heads)
+    attention: np.ndarray | None = None  # (N, T, L)
+
+
+def session(graph: bytes, arrays: Mapping[str, np.ndarray], threads: int):
+    """An ONNX Runtime session of a graph whose weights are `arrays`, all of them.
+
+    Raises UserError when the two do not fit.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    values = [onnxruntime.OrtValue.ortvalue_from_numpy(array) for array in arrays.values()]
+    options.add_external_initializers(list(arrays), values)
+    try:
+        return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # its exceptions have no base of their own
+        raise UserError(f"the ONNX graph does not fit the weights: {str(error).splitlines()[0]}") from error
+
+
+class OnnxEngine:
+    """A decoder's graphs with its weights; safe to call from several threads."""
+
+    def __init__(
+        self,
+        config: DecoderConfig,
+        weights: Mapping[str, np.ndarray],
+        graphs: Mapping[str, bytes],
+        precision: str,
+        threads: int = 1,
+    ):
+        """`weights` are the decoder's state dict, float32; `graphs` those of `decoder_graphs`, by name."""
+        self.config = config
+        self.vocab_size = config.vocab_size
+        self._arrays = decoder_arrays(config, weights, precision)
+        self._graphs, self._threads = graphs, threads
+        self._step = self._session("step")
+        self._start = self._session("start") if config.context_size else None
+        self._states = config.num_layers * CELL_SIZES[config.cell].states
+
+    @classmethod
+    def of(cls, config: DecoderConfig, stored: Bundle, again: str, prefix: str = "") -> OnnxEngine:
+        """The engine of a stored model, whose decoder's weights begin with `prefix`; `again` makes graphs anew.
+
+        Raises UserError naming the file and the first wrong thing.
+        """
+        graphs = read_graphs(stored, again)
+        with describing(stored.folder / WEIGHTS):
+            return cls(config, stored.weights.part(prefix), graphs.files, graphs.precision)
+
+    def _session(self, name: str):
+        return session(self._graphs[name], arrays_of(name, self._arrays), self._threads)
+
+    @cached_property
+    def _read(self):
+        # Captions never need it, and it would take the weights' memory a second time.
+        return self._session("read")
+
+    def start(self, context: np.ndarray | None, rows: int) -> OnnxState:
+        config = self.config
+        if context is None:
+            return OnnxState((np.zeros((rows, config.hidden_size), np.float32),) * self._states)
+        batch = len(context)
+        if rows % batch:
+            raise ValueError(f"{rows} rows cannot be shared evenly by {batch} contexts")
+        initial, keys, values = self._start.run(None, {"context": np.ascontiguousarray(context)})
+        layers = np.split(np.repeat(initial, rows // batch, axis=0), self._states, axis=1)
+        return OnnxState(tuple(layers), keys, values)
+
+    def prefill(self, ids: np.ndarray, state: OnnxState) -> tuple[np.ndarray, OnnxState]:
+        if ids.shape[1] == 1:
+            return self.step(ids[:, 0], state)
+        size = PART if state.keys is None else ids.shape[1]
+        for start in range(0, ids.shape[1], size):
+            part = ids[:, start : start + size]
+            logits, state = self._run(self._read, state, ids=part.T, places=np.array([part.shape[1] - 1]))
+        return logits[0], state
+
+    def step(self, ids: np.ndarray, state: OnnxState) -> tuple[np.ndarray, OnnxState]:
+        return self._run(self._step, state, ids=ids)
+
+    def score(self, ids: np.ndarray, targets: np.ndarray, state: OnnxState) -> tuple[np.ndarray, OnnxState]:
+        logits, state = self._run(self._read, state, ids=ids.T, places=np.arange(ids.shape[1]))  # (T, N, V)
+        top = logits.max(axis=-1, keepdims=True)
+        total = np.log(np.exp(logits - top).sum(axis=-1)) + top[..., 0]
+        return (np.take_along_axis(logits, targets.T[..., None], axis=-1)[..., 0] - total).T, state
+
+    def select(self, state: OnnxState, index: np.ndarray) -> OnnxState:
+        layers = tuple(layer[index] for layer in state.layers)
+        attention = None if state.attention is None else state.attention[index]
+        keys, values = state.keys, state.values
+        if keys is not None:
+            owner = index // (len(state.layers[0]) // len(keys))
+            starts = np.flatnonzero(np.diff(owner, prepend=-1))
+            counts = np.diff(starts, append=len(owner))
+            # Contexts are copied only when rows no longer share them evenly; beams never do that.
+            wanted = owner[starts] if len(set(counts.tolist())) == 1 else owner
+            if not np.array_equal(wanted, np.arange(len(keys))):
+                keys, values = keys[wanted], values[wanted]
+        return OnnxState(layers, keys, values, attention)
+
+    @staticmethod
+    def join(states: Sequence[OnnxState]) -> OnnxState:
+        if any(state.keys is not None for state in states):
+            raise ValueError("states with a context cannot be joined")
+        return OnnxState(tuple(map(np.concatenate, zip(*(state.layers for state in states), strict=True))))
+
+    def attention(self, state: OnnxState) -> np.ndarray | None:
+        return state.attention
+
+    def _run(self, graph, state: OnnxState, **inputs: np.ndarray) -> tuple[np.ndarray, OnnxState]:
+        feed = {name: np.ascontiguousarray(array, dtype=np.int64) for name, array in inputs.items()}
+        feed |= {f"state{index}": array for index, array in enumerate(state.layers)}
+        if state.keys is not None:
+            feed |= {"keys": state.keys, "values": state.values}
+        logits, *rest = graph.run(None, feed)
+        attention = rest[self._states] if state.keys is not None else None
+        return logits, replace(state, layers=tuple(rest[: self._states]), attention=attention)

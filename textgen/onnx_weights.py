@@ -1,0 +1,73 @@
+"""A decoder's weights as its ONNX graphs take them: products transposed, or rounded to 8 bits; numpy only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from textgen.decoder_config import CELL_SIZES, DecoderConfig
+from textgen.errors import UserError
+
+PRECISIONS = ("float32", "int8")
+_START = ("initial", "key", "value")  # products of the context
+BLOCK = 128  # weights that share a scale
+_TABLE_BYTES = 8_000_000  # of a gate table; a larger one costs more memory than the product it saves
+
+
+def decoder_arrays(
+    config: DecoderConfig, weights: Mapping[str, np.ndarray], precision: str
+) -> dict[str, np.ndarray]:
+    """What the graphs of a decoder with `weights` (its state dict, float32) hold, by name.
+
+    A product has its matrix (K, N), or in int8 packed blocks with `.scale`, and `.bias`. Layer 1's share of every
+    token is the look-up `table` (V, G), or `embedding` (V, E) and the product `input0`.
+    """
+    if precision not in PRECISIONS:
+        raise UserError(f"precision: unknown {precision!r}; known: {', '.join(PRECISIONS)}")
+    arrays: dict[str, np.ndarray] = {}
+
+    def product(name: str, weight: np.ndarray, bias: np.ndarray) -> None:
+        """y = x @ weight.T + bias, as torch has it: `weight` (N, K)."""
+        if precision == "int8":
+            arrays[name], arrays[f"{name}.scale"] = _rounded(weight)
+        else:
+            arrays[name] = np.ascontiguousarray(weight.T)
+        arrays[f"{name}.bias"] = bias
+
+    gates = CELL_SIZES[config.cell].gates * config.hidden_size
+    for layer in range(config.num_layers):
+        of = f"layers.{layer}."
+        product(f"recurrent{layer}", weights[of + "weight_hh_l0"], weights[of + "bias_hh_l0"])
+        if layer == 0 and 4 * config.vocab_size * gates <= _TABLE_BYTES:
+            arrays["table"] = weights["embedding.weight"] @ weights[of + "weight_ih_l0"].T
+            arrays["table"] += weights[of + "bias_ih_l0"]
+            continue
+        if layer == 0:
+            arrays["embedding"] = weights["embedding.weight"]
+        product(f"input{layer}", weights[of + "weight_ih_l0"], weights[of + "bias_ih_l0"])
+    if config.context_size:
+        for name in ("query", *_START):
+            product(name, weights[f"{name}.weight"], weights[f"{name}.bias"])
+    if config.tie_embeddings:
+        if "project.weight" in weights:
+            product("project", weights["project.weight"], weights["project.bias"])
+        product("output", weights["embedding.weight"], weights["output_bias"])
+    else:
+        product("output", weights["project.weight"], weights["project.bias"] + weights["output_bias"])
+    return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+
+
+def arrays_of(graph: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Those of a decoder's arrays that its graph of this name takes: the runtime wants no others."""
+    start = graph == "start"
+    return {name: array for name, array in arrays.items() if (name.split(".")[0] in _START) == start}
+
+
+def _rounded(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """`weight` (N, K) as bytes around 128 (N, K / BLOCK, BLOCK), with a scale for each block (N, K / BLOCK)."""
+    size, inner = weight.shape
+    blocks = np.pad(weight, ((0, 0), (0, -inner % BLOCK))).reshape(size, -1, BLOCK)
+    scale = np.abs(blocks).max(axis=-1) / 127
+    steps = np.rint(blocks / np.where(scale > 0, scale, 1)[..., None])
+    return (steps + 128).astype(np.uint8), scale.astype(np.float32)
