@@ -114,6 +114,14 @@ def test_torchvision_is_known_to_the_encoder_only():
     assert users == {"captioner.encoder"}
 
 
+def test_onnx_is_known_to_those_who_write_graphs_and_its_runtime_to_the_engine():
+    def users(package):
+        return {name for name, tree in TREES.items() if package in top(imports(tree))}
+
+    assert users("onnx") == {"textgen.onnx_graph", "captioner.export"}
+    assert users("onnxruntime") == {"textgen.onnx_engine"}
+
+
 def test_streamlit_is_known_to_the_page_only():
     users = {name for name, tree in TREES.items() if "streamlit" in top(imports(tree))}
     assert all(name.startswith("app") for name in users)
@@ -163,8 +171,10 @@ LIGHT = [
     "textgen.tokenizer",
     "textgen.bundle",
     "textgen.checkpoint",
+    "textgen.onnx_engine",
+    "captioner.eyes",
 ]
-HEAVY = {"torch", "torchvision", "nltk", "streamlit", "matplotlib", "scipy", "pandas"}
+HEAVY = {"onnx", "torch", "torchvision", "nltk", "streamlit", "matplotlib", "scipy", "pandas"}
 
 
 @pytest.mark.parametrize("name", LIGHT)

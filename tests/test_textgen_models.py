@@ -38,7 +38,7 @@ def test_greedy_decoding_repeats_itself_and_temperature_cures_it(name, engine):
     greedy, sampled = sweep(TextGenerator.load(name, engine), (), config)["rows"]
     # In 8 bits the state never quite repeats: the text goes round without a cycle.
     assert greedy["cycles"] >= (0.4 if engine == "torch" else 0) and sampled["cycles"] == 0
-    assert greedy["distinct_3"] < 0.5 and sampled["distinct_3"] > 0.9
+    assert greedy["distinct_3"] < 0.65 and sampled["distinct_3"] > 0.9
     assert greedy["perplexity"] < sampled["perplexity"]
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ import numpy as np
 
 from textgen.checkpoint import atomic_write
 from textgen.errors import UserError
+from textgen.onnx_weights import PRECISIONS
 
 FORMAT = 1
 GRAPHS_FORMAT = 1
@@ -146,7 +147,7 @@ def _forget_graphs(folder: Path) -> None:
     """Before weights or graphs are replaced: whatever stops that, what is left is a model without graphs."""
     try:
         header = json.loads((folder / HEADER).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         header = {}
     if isinstance(header, dict) and header.pop("graphs", None):
         _write_header(folder, header)
@@ -168,36 +169,56 @@ def write_graphs(stored: Bundle, graphs: Graphs) -> None:
         "format": GRAPHS_FORMAT,
         "precision": graphs.precision,
         "weights": stored.hash,
+        "config": _config_hash(stored.header),
         "files": {name: hashlib.sha256(data).hexdigest() for name, data in graphs.files.items()},
     }
     _write_header(stored.folder, {**stored.header, "graphs": said})
 
 
-def read_graphs(stored: Bundle, again: str) -> Graphs:
-    """The graphs of a stored model, checked. Raises UserError naming the file; `again` is what makes them anew."""
+def read_graphs(stored: Bundle, again: str, names: Iterable[str] = ()) -> Graphs:
+    """The graphs of a stored model, those of `names` among them, checked.
+
+    Raises UserError naming the file; `again` is what makes them anew.
+    """
     path, said = stored.folder / HEADER, stored.header.get("graphs")
     if not said:
         raise UserError(f"{stored.folder}: has no ONNX graphs; make them: {again}")
-    if not isinstance(said, dict) or not isinstance(said.get("format"), int):
+    made = said.get("format") if isinstance(said, dict) else None
+    if not isinstance(made, int) or made < 1:
         raise UserError(f"{path}: graphs is damaged; make them anew: {again}")
-    if said["format"] > GRAPHS_FORMAT:
-        newer = f"graphs of format {said['format']} are newer than this program knows ({GRAPHS_FORMAT})"
+    if made > GRAPHS_FORMAT:
+        newer = f"graphs of format {made} are newer than this program knows ({GRAPHS_FORMAT})"
         raise UserError(f"{path}: {newer}; update it, or make them anew: {again}")
     if said.get("weights") != stored.hash:
         raise UserError(
             f"{stored.folder / WEIGHTS}: not the weights that the graphs are of; make them anew: {again}"
         )
+    if said.get("config") != _config_hash(stored.header):
+        raise UserError(f"{path}: not the config that the graphs are of; make them anew: {again}")
+    if said.get("precision") not in PRECISIONS:
+        known = ", ".join(PRECISIONS)
+        raise UserError(
+            f"{path}: graphs: precision: unknown {said.get('precision')!r}; known: {known}; make them anew: {again}"
+        )
+    digests = said.get("files")
+    if not isinstance(digests, dict) or not set(names) <= set(digests) or "\0" in "".join(digests):
+        raise UserError(f"{path}: graphs is damaged: not all are among its files; make them anew: {again}")
     files = {}
-    with describing(path):
-        for name, digest in said["files"].items():
-            file = stored.folder / f"{Path(name).name}.onnx"
-            try:
-                files[name] = file.read_bytes()
-            except OSError as error:
-                raise UserError(f"{file} cannot be read: {error.strerror}; make it anew: {again}") from error
-            if hashlib.sha256(files[name]).hexdigest() != digest:
-                raise UserError(f"{file} is truncated, or of another model; make it anew: {again}")
-        return Graphs(said["precision"], files)
+    for name, digest in digests.items():
+        file = stored.folder / f"{Path(name).name}.onnx"
+        try:
+            files[name] = file.read_bytes()
+        except OSError as error:
+            raise UserError(f"{file} cannot be read: {error.strerror}; make it anew: {again}") from error
+        if hashlib.sha256(files[name]).hexdigest() != digest:
+            raise UserError(f"{file} is truncated, or of another model; make it anew: {again}")
+    return Graphs(said["precision"], files)
+
+
+def _config_hash(header: Mapping) -> str:
+    """Of what decides a graph, besides the weights."""
+    deciding = [header["config"], header.get("preprocessing")]
+    return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
 
 
 def check_shapes(bundle: Bundle, expected: Mapping[str, tuple[int, ...]]) -> None:

@@ -70,9 +70,13 @@ class OnnxEngine:
 
         Raises UserError naming the file and the first wrong thing.
         """
-        graphs = read_graphs(stored, again)
+        names = ("step", "read", "start") if config.context_size else ("step", "read")
+        graphs = read_graphs(stored, again, names)
         with describing(stored.folder / WEIGHTS):
-            return cls(config, stored.weights.part(prefix), graphs.files, graphs.precision)
+            try:
+                return cls(config, stored.weights.part(prefix), graphs.files, graphs.precision)
+            except UserError as error:
+                raise UserError(f"{error}; make the graphs anew: {again}") from error
 
     def _session(self, name: str):
         return session(self._graphs[name], arrays_of(name, self._arrays), self._threads)
@@ -89,7 +93,8 @@ class OnnxEngine:
         batch = len(context)
         if rows % batch:
             raise ValueError(f"{rows} rows cannot be shared evenly by {batch} contexts")
-        initial, keys, values = self._start.run(None, {"context": np.ascontiguousarray(context)})
+        feed = {"context": np.ascontiguousarray(context), "mean": context.mean(axis=1)}
+        initial, keys, values = self._start.run(None, feed)
         layers = np.split(np.repeat(initial, rows // batch, axis=0), self._states, axis=1)
         return OnnxState(tuple(layers), keys, values)
 

@@ -105,19 +105,20 @@ def decoder_graphs(
 def start_graph(config: DecoderConfig, arrays: Mapping[str, np.ndarray]) -> bytes:
     """What a decoder makes of a context (B, L, D) before the first token, serialised.
 
+    Inputs: `context` and its `mean` (B, D), which the runtime adds up in another order for one picture than for two.
     Outputs: `states` (B, layers x states x H), `keys` and `values` (B, heads, L, H / heads).
     """
     on = _Nodes(arrays)
     hidden, heads, size = config.hidden_size, config.attention_heads, config.context_size
-    mean = on("ReduceMean", "context", on.constant(1), keepdims=0)
-    on("Tanh", on.product("initial", mean, size), outputs=["states"])
+    on("Tanh", on.product("initial", "mean", size), outputs=["states"])
     for name in ("key", "value"):
         grouped = on("Reshape", on.product(name, "context", size), on.constant(0, 0, heads, hidden // heads))
         on("Transpose", grouped, outputs=[f"{name}s"], perm=[0, 2, 1, 3])
     states = config.num_layers * CELL_SIZES[config.cell].states
     seen = (_FLOAT, ["B", heads, "L", hidden // heads])
     outputs = {"states": (_FLOAT, ["B", states * hidden]), "keys": seen, "values": seen}
-    return _model(on, {"context": (_FLOAT, ["B", "L", size])}, outputs)
+    inputs = {"context": (_FLOAT, ["B", "L", size]), "mean": (_FLOAT, ["B", size])}
+    return _model(on, inputs, outputs)
 
 
 def decoder_graph(config: DecoderConfig, arrays: Mapping[str, np.ndarray], whole: bool) -> bytes:

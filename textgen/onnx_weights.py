@@ -11,7 +11,9 @@ from textgen.errors import UserError
 
 PRECISIONS = ("float32", "int8")
 _START = ("initial", "key", "value")  # products of the context
-BLOCK = 128  # weights that share a scale
+# Weights that share a scale. With more, the runtime adds up a row alone in another order than a row among others
+# (onnxruntime 1.31, AVX-512), and the last bit of a state decides how it is rounded: a text would depend on its batch.
+BLOCK = 64
 _TABLE_BYTES = 8_000_000  # of a gate table; a larger one costs more memory than the product it saves
 
 
