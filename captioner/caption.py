@@ -184,7 +184,7 @@ def _load(folder: Path, engine: str) -> tuple[Eyes, StepModel, Tokenizer, int, d
 
         again = f"captioner export {folder}"
         model = OnnxEngine.of(config, stored, again, prefix=DECODER)
-        graphs = bundle.read_graphs(stored, again)
+        graphs = bundle.read_graphs(stored, again, ["encoder"])
         with bundle.describing(folder / bundle.WEIGHTS):
             weights = {name: array for name, array in stored.weights.items() if not name.startswith(DECODER)}
             see = onnx_eyes(graphs.files["encoder"], weights)

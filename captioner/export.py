@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Container
 from pathlib import Path
 
+import numpy as np
 import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
@@ -59,6 +60,7 @@ def _encoder_graph(model: CaptionModel, size: int, stored: Container[str]) -> by
             verbose=False,
         )
     graph = exported.model_proto
+    _fix_bounds(graph)
     kept = []
     for tensor in graph.graph.initializer:
         name = tensor.name.removeprefix("model.")
@@ -79,6 +81,22 @@ def _encoder_graph(model: CaptionModel, size: int, stored: Container[str]) -> by
     for node in graph.graph.node:
         del node.metadata_props[:]  # where in the exporter's source it came from
     return graph.SerializeToString()
+
+
+def _fix_bounds(graph: onnx.ModelProto) -> None:
+    """Bounds of activations as plain constants: cast to the type of what they bound, they keep ReLU6 out of its convolution.
+
+    A fifth of the encoder's time, bit for bit the same result: all activations are float32.
+    """
+    constants = {node.output[0]: node for node in graph.graph.node if node.op_type == "Constant"}
+    for index, node in enumerate(graph.graph.node):
+        if node.op_type == "CastLike" and node.input[0] in constants:
+            value = helper.get_attribute_value(constants[node.input[0]].attribute[0])
+            value = numpy_helper.to_array(value) if isinstance(value, TensorProto) else np.array(value)
+            constant = helper.make_node(
+                "Constant", [], list(node.output), value=numpy_helper.from_array(value.astype(np.float32))
+            )
+            graph.graph.node[index].CopyFrom(constant)
 
 
 def _rename(graph: onnx.ModelProto, old: str, new: str) -> None:

@@ -187,7 +187,10 @@ def score(capsys, tmp_path):
 def test_special_tokens_are_refused(score, system):
     captions, references, _ = system
     status, report, err = score([f"<start> {text} <end>" for text in captions], references)
-    assert (status, report) == (2, None) and "special token: 1,000, the first is '<start>' of picture '0'" in err
+    assert (status, report) == (
+        2,
+        None,
+    ) and "special token: 1,000, the first is '<start>' of picture '0'" in err
 
 
 def test_final_full_stops_change_nothing(score, system):

@@ -226,7 +226,9 @@ def test_the_graphs_in_the_box_load(folder):
     if not bundle.has_graphs(bundle.read_header(folder, kind)):
         pytest.skip(f"{folder} has no graphs")
     if kind == "captioner":
-        assert type(Captioner.load(folder)._engine) is OnnxEngine
+        captioner = Captioner.load(folder)
+        assert type(captioner._engine) is OnnxEngine
+        assert captioner.caption(draw("red", "circle"))[0].finished
     else:
         generator = TextGenerator.load(folder)
         assert type(generator.model) is OnnxEngine

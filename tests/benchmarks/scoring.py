@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 from captioner.datasets import load_dataset
+from tests.benchmarks.timing import process
 
 _PICTURES = 5_000
 _REPEATS = 5
@@ -34,18 +32,8 @@ def measure(data: Path) -> dict:
         for draws in (0, 1000):
             command = [sys.executable, "-m", "captioner", "score", str(predictions), str(references)]
             seconds, memory = zip(
-                *(_run([*command, "--bootstrap", str(draws)]) for _ in range(_REPEATS)), strict=True
+                *(process([*command, "--bootstrap", str(draws)]) for _ in range(_REPEATS)), strict=True
             )
             results[f"score 5,000 x 5, {draws} draws, s"] = statistics.median(seconds)
             results[f"score 5,000 x 5, {draws} draws, peak MB"] = max(memory)
     return results
-
-
-def _run(command: list[str]) -> tuple[float, float]:
-    """Seconds and megabytes of a process."""
-    started = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        raise RuntimeError(f"{' '.join(command)} ended with status {status}")
-    return time.perf_counter() - started, usage.ru_maxrss / 1000
