@@ -174,16 +174,18 @@ class ScoreCommand:
 
     def run(self) -> None:
         from captioner.score import score
+        from textgen.memory import without_collection
 
-        report = score(
-            self.predictions,
-            self.references,
-            self.config,
-            other=self.other,
-            split=self.split,
-            pictures=self.pictures,
-            train=self.train,
-        )
+        with without_collection():
+            report = score(
+                self.predictions,
+                self.references,
+                self.config,
+                other=self.other,
+                split=self.split,
+                pictures=self.pictures,
+                train=self.train,
+            )
         _print_report(report, self.config.json)
 
 

@@ -1,7 +1,10 @@
 """What the process has taken, and what the C library does with freed memory."""
 
+import contextlib
 import ctypes
+import gc
 import sys
+from collections.abc import Iterator
 
 # mallopt's parameters, from malloc.h.
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4
@@ -32,3 +35,13 @@ def peak_memory() -> int:
         return 0
     # Bytes on a Mac, kilobytes elsewhere.
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+@contextlib.contextmanager
+def without_collection() -> Iterator[None]:
+    """For work that makes lists by the hundred thousand, none in a cycle: looking for cycles takes a tenth of the time."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()

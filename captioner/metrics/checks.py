@@ -18,6 +18,9 @@ _MARKER = re.compile(
 _UNKNOWN = re.compile(r"<unk>|\[unk\]|<unknown>", re.IGNORECASE)
 # WordPiece; SentencePiece; byte BPE, though Maltese has the letter; subword-nmt.
 _PIECE = re.compile(r"(?:^|\s)##\w|\u2581\w|\u0120\w.*\u0120\w|@@(?:\s|$)")
+_SUSPECT = re.compile(
+    r"[<\[#@\u2581\u0120]|(?i:seq|token)"
+)  # without one of these none of the above is there
 _FRAMED = re.compile(
     r"\s*start\b.*\bend\s*$", re.IGNORECASE
 )  # what Keras' Tokenizer leaves of <start> and <end>
@@ -117,7 +120,7 @@ def _refuse_marked(
         (key, match[0])
         for key, texts in captions.items()
         for text in texts
-        if (match := pattern.search(text))
+        if _SUSPECT.search(text) and (match := pattern.search(text))
     ]
     if marked:
         key, sign = marked[0]
