@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 
 import numpy as np
 
@@ -11,13 +13,21 @@ Eyes = Callable[[np.ndarray], np.ndarray]
 
 
 def onnx_eyes(graph: bytes, weights: Mapping[str, np.ndarray], threads: int = 0) -> Eyes:
-    """Eyes of an exported encoder; `threads` 0 is one for each core."""
+    """Eyes of an exported encoder, with as many `threads`.
+
+    0 is all cores for one picture, and one less for several, while others are put into words.
+    """
     from textgen.onnx_engine import session
 
     # A batch norm that could not be folded, densenet's, keeps a count of batches that no graph reads.
     read = {name: weights[name] for name in weights if not name.endswith(".num_batches_tracked")}
-    encoder = session(graph, read, threads)
-    return lambda pixels: encoder.run(None, {"pixels": pixels})[0]
+    alone = session(graph, read, threads)
+
+    @lru_cache(maxsize=1)
+    def beside():
+        return session(graph, read, threads or max(1, (os.cpu_count() or 1) - 1))
+
+    return lambda pixels: (alone if len(pixels) == 1 else beside()).run(None, {"pixels": pixels})[0]
 
 
 def torch_eyes(model) -> Eyes:
