@@ -35,7 +35,7 @@ GRID |= {
     for size, context in ((8, 0), (16, D))
 }
 CELLS_AND_CONTEXT = {name: config for name, config in GRID.items() if name.endswith("-tied") and "2" in name}
-# Rows wider than a block of weights, so that a product has several scales, the last of them of part of a block.
+# Rows wider than what a processor multiplies at once, the last part of them narrower.
 WIDE = {
     f"{cell}-{'attention' if context else 'plain'}": DecoderConfig(
         vocab_size=40,

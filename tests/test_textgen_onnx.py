@@ -131,7 +131,7 @@ def test_8_bits_are_near_float32_and_not_the_same(config, table):
     made = decoder(config)
     whole, rounded = (onnx_engine(made, precision) for precision in PRECISIONS)
     assert all(
-        array.dtype == np.uint8 for name, array in rounded._arrays.items() if name in ("recurrent0", "output")
+        array.dtype == np.int8 for name, array in rounded._arrays.items() if name in ("recurrent0", "output")
     )
     ids, context = random_ids(6, 5, V), random_context(config, 3)
     (expected, _), (found, _) = (engine.prefill(ids, engine.start(context, 6)) for engine in (whole, rounded))
@@ -139,15 +139,17 @@ def test_8_bits_are_near_float32_and_not_the_same(config, table):
     assert np.abs(found - expected).max() > 1e-5
 
 
-def test_a_block_of_small_weights_keeps_its_precision():
-    size = onnx_weights.BLOCK
-    weight = np.concatenate([np.linspace(-1, 1, size), np.linspace(-1e-3, 1e-3, size), np.zeros(10)])
-    packed, scale = onnx_weights._rounded(weight[None].astype(np.float32))
-    assert packed.shape == (1, 3, size) and packed.dtype == np.uint8 and scale.shape == (1, 3)
-    back = ((packed.astype(float) - 128) * scale[..., None]).ravel()[: weight.size]
-    error = np.abs(back - weight)
-    assert error[:size].max() < 1 / 250 and error[size : 2 * size].max() < 1e-3 / 250
-    assert not error[2 * size :].any()
+def test_a_column_of_small_weights_keeps_its_precision():
+    weight = np.stack([np.linspace(-1, 1, 200), np.linspace(-1e-3, 1e-3, 200), np.zeros(200)])
+    steps, scale = onnx_weights._rounded(weight.astype(np.float32))
+    assert steps.shape == (200, 3) and steps.dtype == np.int8 and scale.shape == (3,)
+    error = np.abs(steps.T * scale[:, None] - weight)
+    assert error[0].max() < 1 / 127 and error[1].max() < 1e-3 / 127 and not error[2].any()
+
+
+def test_products_of_two_steps_fit_into_the_sums_of_old_processors():
+    steps, _ = onnx_weights._rounded(np.linspace(-3, 3, 64, dtype=np.float32)[None])
+    assert 2 * 255 * int(np.abs(steps.astype(int)).max()) < 2**15
 
 
 def test_an_unknown_precision_is_refused_by_name():
@@ -180,8 +182,7 @@ def test_a_prompt_in_one_call_equals_a_loop_of_steps(config, precision, table):
         attention.append(engine.attention(state))
     assert_close(logits, stepped, exactly(precision))
     for found in (end, scored):
-        for one, other in zip(found.layers, state.layers, strict=True):
-            assert_close(one, other, exactly(precision))
+        assert_close(found.memory, state.memory, exactly(precision))
         if config.context_size:
             assert_close(engine.attention(found), np.concatenate(attention, axis=1))
 
@@ -214,8 +215,7 @@ def test_a_prompt_read_in_parts_equals_one_call(config, precision, monkeypatch):
     # Attention is of one call, so a prompt that looks at a context is read in one.
     assert len(calls) == (1 if config.context_size else 3)
     assert_close(parts, whole, 0)
-    for one, other in zip(last.layers, end.layers, strict=True):
-        assert_close(one, other, 0)
+    assert_close(last.memory, end.memory, 0)
 
 
 @each(CELLS_AND_CONTEXT)

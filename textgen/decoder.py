@@ -212,7 +212,6 @@ class RNNDecoder(nn.Module):
     def select(self, state: DecoderState, index: Tensor) -> DecoderState:
         """The state of rows `index` (M,): repeated, reordered or dropped."""
         layers = tuple(tuple(s[index] for s in states) for states in state.layers)
-        attention = None if state.attention is None else state.attention[index]
         keys, values = state.keys, state.values
         if keys is not None:
             owner = index // (state.rows // keys.shape[0])
@@ -221,7 +220,7 @@ class RNNDecoder(nn.Module):
             wanted = runs if bool((counts == counts[0]).all()) else owner
             if not torch.equal(wanted, torch.arange(keys.shape[0], device=wanted.device)):
                 keys, values = keys[wanted], values[wanted]
-        return DecoderState(layers, keys, values, attention)
+        return DecoderState(layers, keys, values)
 
     @staticmethod
     def join(states: Sequence[DecoderState]) -> DecoderState:

@@ -72,6 +72,11 @@ class DecoderConfig:
         """Size of what the output layer sees: the last layer, and the attended context beside it."""
         return self.hidden_size * (2 if self.context_size else 1)
 
+    @property
+    def memory_size(self) -> int:
+        """Size of the states of all layers together."""
+        return self.num_layers * CELL_SIZES[self.cell].states * self.hidden_size
+
     def layer_input(self, layer: int) -> int:
         """Size of what a recurrent layer reads."""
         if layer == 0:

@@ -36,7 +36,7 @@ class StepModel(Protocol):
         """The rows of several states without a context, as one: prompts of several lengths in one batch."""
 
     def attention(self, state: State) -> np.ndarray | None:
-        """Where the last call looked, (N, T, L), mean over heads; None without a context."""
+        """Where the call that gave `state` looked, (N, T, L), mean over heads; None without a context or after `select`."""
 
 
 class TorchEngine:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from textgen.bundle import WEIGHTS, Bundle, describing, read_graphs
-from textgen.decoder_config import CELL_SIZES, DecoderConfig
+from textgen.decoder_config import DecoderConfig
 from textgen.engine import PART
 from textgen.errors import UserError
 from textgen.onnx_weights import arrays_of, decoder_arrays
@@ -19,10 +19,12 @@ from textgen.onnx_weights import arrays_of, decoder_arrays
 class OnnxState:
     """What a decoder remembers of N rows; as `textgen.decoder.DecoderState`, in numpy."""
 
-    layers: tuple[np.ndarray, ...]  # layer by layer, state by state: (N, H)
+    memory: np.ndarray  # the states of its layers side by side: (N, layers x states x H)
     keys: np.ndarray | None = None  # (B, heads, L, H / heads)
     values: np.ndarray | None = None  # (B, heads, L, H / heads)
-    attention: np.ndarray | None = None  # (N, T, L)
+    attention: np.ndarray | None = (
+        None  # of the last call, before the mean over heads: (B, heads, N / B x T, L)
+    )
 
 
 def session(graph: bytes, arrays: Mapping[str, np.ndarray], threads: int):
@@ -62,7 +64,6 @@ class OnnxEngine:
         self._graphs, self._threads = graphs, threads
         self._step = self._session("step")
         self._start = self._session("start") if config.context_size else None
-        self._states = config.num_layers * CELL_SIZES[config.cell].states
 
     @classmethod
     def of(cls, config: DecoderConfig, stored: Bundle, again: str, prefix: str = "") -> OnnxEngine:
@@ -87,16 +88,14 @@ class OnnxEngine:
         return self._session("read")
 
     def start(self, context: np.ndarray | None, rows: int) -> OnnxState:
-        config = self.config
         if context is None:
-            return OnnxState((np.zeros((rows, config.hidden_size), np.float32),) * self._states)
+            return OnnxState(np.zeros((rows, self.config.memory_size), np.float32))
         batch = len(context)
         if rows % batch:
             raise ValueError(f"{rows} rows cannot be shared evenly by {batch} contexts")
         feed = {"context": np.ascontiguousarray(context), "mean": context.mean(axis=1)}
-        initial, keys, values = self._start.run(None, feed)
-        layers = np.split(np.repeat(initial, rows // batch, axis=0), self._states, axis=1)
-        return OnnxState(tuple(layers), keys, values)
+        memory, keys, values = self._start.run(None, feed)
+        return OnnxState(np.repeat(memory, rows // batch, axis=0), keys, values)
 
     def prefill(self, ids: np.ndarray, state: OnnxState) -> tuple[np.ndarray, OnnxState]:
         if ids.shape[1] == 1:
@@ -117,33 +116,43 @@ class OnnxEngine:
         return (np.take_along_axis(logits, targets.T[..., None], axis=-1)[..., 0] - total).T, state
 
     def select(self, state: OnnxState, index: np.ndarray) -> OnnxState:
-        layers = tuple(layer[index] for layer in state.layers)
-        attention = None if state.attention is None else state.attention[index]
         keys, values = state.keys, state.values
         if keys is not None:
-            owner = index // (len(state.layers[0]) // len(keys))
-            starts = np.flatnonzero(np.diff(owner, prepend=-1))
-            counts = np.diff(starts, append=len(owner))
-            # Contexts are copied only when rows no longer share them evenly; beams never do that.
-            wanted = owner[starts] if len(set(counts.tolist())) == 1 else owner
-            if not np.array_equal(wanted, np.arange(len(keys))):
-                keys, values = keys[wanted], values[wanted]
-        return OnnxState(layers, keys, values, attention)
+            owner = index // (len(state.memory) // len(keys))
+            share = len(index) // len(keys)
+            if (
+                len(index) % len(keys)
+                or (owner.reshape(len(keys), share) != np.arange(len(keys))[:, None]).any()
+            ):
+                keys, values = self._shared(owner, keys, values)
+        return OnnxState(state.memory[index], keys, values)
+
+    @staticmethod
+    def _shared(owner: np.ndarray, keys: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The contexts of rows whose `owner` (N,) are no longer all contexts in order."""
+        starts = np.flatnonzero(np.diff(owner, prepend=-1))
+        counts = np.diff(starts, append=len(owner))
+        # Each row has its own only where rows no longer share contexts evenly; beams never do that.
+        wanted = owner[starts] if len(set(counts.tolist())) == 1 else owner
+        return keys[wanted], values[wanted]
 
     @staticmethod
     def join(states: Sequence[OnnxState]) -> OnnxState:
         if any(state.keys is not None for state in states):
             raise ValueError("states with a context cannot be joined")
-        return OnnxState(tuple(map(np.concatenate, zip(*(state.layers for state in states), strict=True))))
+        return OnnxState(np.concatenate([state.memory for state in states]))
 
     def attention(self, state: OnnxState) -> np.ndarray | None:
-        return state.attention
+        if state.attention is None:
+            return None
+        return state.attention.mean(axis=1).reshape(len(state.memory), -1, state.attention.shape[-1])
 
     def _run(self, graph, state: OnnxState, **inputs: np.ndarray) -> tuple[np.ndarray, OnnxState]:
         feed = {name: np.ascontiguousarray(array, dtype=np.int64) for name, array in inputs.items()}
-        feed |= {f"state{index}": array for index, array in enumerate(state.layers)}
-        if state.keys is not None:
-            feed |= {"keys": state.keys, "values": state.values}
-        logits, *rest = graph.run(None, feed)
-        attention = rest[self._states] if state.keys is not None else None
-        return logits, replace(state, layers=tuple(rest[: self._states]), attention=attention)
+        feed["memory"] = state.memory
+        if state.keys is None:
+            logits, memory = graph.run(None, feed)
+            return logits, OnnxState(memory)
+        feed |= {"keys": state.keys, "values": state.values}
+        logits, memory, attention = graph.run(None, feed)
+        return logits, OnnxState(memory, state.keys, state.values, attention)

@@ -13,11 +13,12 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from textgen.decoder_config import CELL_SIZES, DecoderConfig
-from textgen.onnx_weights import BLOCK, decoder_arrays
+from textgen.onnx_weights import decoder_arrays
 
 _OPSETS = {"": 21, "com.microsoft": 1}
 _IR_VERSION = 10
 _FLOAT, _INT = TensorProto.FLOAT, TensorProto.INT64
+_BYTE = {"step": np.float32(1 / 127), "zero": np.uint8(128)}  # numbers from -1 to 1 as a byte
 
 
 class _Nodes:
@@ -53,21 +54,24 @@ class _Nodes:
         self.weights[name] = None
         return name
 
-    def product(self, name: str, x: str, inner: int) -> str:
-        """`x` (..., K = `inner`) times the matrix `name`, with its bias: (..., N)."""
+    def product(self, name: str, x: str, bounded: bool = True) -> str:
+        """`x` (..., K) times the matrix `name`, with its bias: (..., N); `bounded` if x has numbers from -1 to 1 only.
+
+        In int8 x is rounded, too: each row in itself, so that no text depends on those beside it.
+        """
+        matrix, bias = self.weight(name), self.weight(f"{name}.bias")
         if f"{name}.scale" not in self.arrays:
-            return self("Add", self("MatMul", x, self.weight(name)), self.weight(f"{name}.bias"))
-        scale, bias = self.weight(f"{name}.scale"), self.weight(f"{name}.bias")
-        # Level 4: x is rounded to 8 bits, too, by blocks of a row, so that no row depends on the others.
-        options = {
-            "K": inner,
-            "N": len(self.arrays[name]),
-            "bits": 8,
-            "block_size": BLOCK,
-            "accuracy_level": 4,
-        }
-        inputs = (x, self.weight(name), scale, "", "", bias)
-        return self("MatMulNBits", *inputs, domain="com.microsoft", **options)
+            return self("Add", self("MatMul", x, matrix), bias)
+        self.constants |= _BYTE
+        largest = ""
+        if not bounded:
+            largest = self("ReduceMax", self("Abs", x), self.constant(-1))
+            largest = self("Max", largest, self.constant(1e-30))  # a row of zeros stays one
+            x = self("Div", x, largest)
+        x = self("QuantizeLinear", x, "step", "zero")
+        inputs = [x, matrix, "step", self.weight(f"{name}.scale"), "zero", "", bias if bounded else ""]
+        y = self("MatMulIntegerToFloat", *inputs, domain="com.microsoft")
+        return y if bounded else self("Add", self("Mul", y, largest), bias)
 
 
 def _lstm(on: _Nodes, gates_x: str, gates_h: str, states: Sequence[str]) -> list[str]:
@@ -106,17 +110,17 @@ def start_graph(config: DecoderConfig, arrays: Mapping[str, np.ndarray]) -> byte
     """What a decoder makes of a context (B, L, D) before the first token, serialised.
 
     Inputs: `context` and its `mean` (B, D), which the runtime adds up in another order for one picture than for two.
-    Outputs: `states` (B, layers x states x H), `keys` and `values` (B, heads, L, H / heads).
+    Outputs: `memory` (B, layers x states x H), `keys` and `values` (B, heads, L, H / heads).
     """
     on = _Nodes(arrays)
-    hidden, heads, size = config.hidden_size, config.attention_heads, config.context_size
-    on("Tanh", on.product("initial", "mean", size), outputs=["states"])
+    heads, size = config.attention_heads, config.context_size
+    width = config.hidden_size // heads
+    on("Tanh", on.product("initial", "mean", bounded=False), outputs=["memory"])
     for name in ("key", "value"):
-        grouped = on("Reshape", on.product(name, "context", size), on.constant(0, 0, heads, hidden // heads))
+        grouped = on("Reshape", on.product(name, "context", bounded=False), on.constant(0, 0, heads, width))
         on("Transpose", grouped, outputs=[f"{name}s"], perm=[0, 2, 1, 3])
-    states = config.num_layers * CELL_SIZES[config.cell].states
-    seen = (_FLOAT, ["B", heads, "L", hidden // heads])
-    outputs = {"states": (_FLOAT, ["B", states * hidden]), "keys": seen, "values": seen}
+    seen = (_FLOAT, ["B", heads, "L", width])
+    outputs = {"memory": (_FLOAT, ["B", config.memory_size]), "keys": seen, "values": seen}
     inputs = {"context": (_FLOAT, ["B", "L", size]), "mean": (_FLOAT, ["B", size])}
     return _model(on, inputs, outputs)
 
@@ -124,69 +128,65 @@ def start_graph(config: DecoderConfig, arrays: Mapping[str, np.ndarray]) -> byte
 def decoder_graph(config: DecoderConfig, arrays: Mapping[str, np.ndarray], whole: bool) -> bytes:
     """The graph of a decoder whose `arrays` are those of `textgen.onnx_weights`, serialised.
 
-    Inputs: `ids` (N,), or with `whole` (T, N) and `places` (K,), the time steps whose logits are wanted;
-    `state0`, `state1`, ... (N, H), layer by layer; with a context `keys` and `values` (B, heads, L, H / heads).
-    Outputs: `logits` (N, V) or (K, N, V); `next0`, ...; with a context `attention` (N, T, L), T 1 for a step.
+    Inputs: `ids` (N,), or with `whole` (T, N) and `places` (K,), the time steps whose logits are wanted; `memory`
+    (N, layers x states x H), the layers' states side by side; with a context `keys` and `values` (B, heads, L, H / heads).
+    Outputs: `logits` (N, V) or (K, N, V); `memory_after`; with a context `attention` (B, heads, rows of B x T, L).
     """
     on = _Nodes(arrays)
-    hidden, states = config.hidden_size, CELL_SIZES[config.cell].states
-    time = ["T"] if whole else []
-    inputs = {"ids": (_INT, [*time, "N"])}
+    states, context = CELL_SIZES[config.cell].states, bool(config.context_size)
+    inputs = {"ids": (_INT, ["T", "N"] if whole else ["N"]), "memory": (_FLOAT, ["N", config.memory_size])}
+    outputs = {
+        "logits": (_FLOAT, [*(["K"] if whole else []), "N", config.vocab_size]),
+        "memory_after": (_FLOAT, ["N", config.memory_size]),
+    }
     if whole:
         inputs["places"] = (_INT, ["K"])
-    names = [
-        [f"state{layer * states + index}" for index in range(states)] for layer in range(config.num_layers)
-    ]
-    inputs |= {name: (_FLOAT, ["N", hidden]) for layer in names for name in layer}
-    if config.context_size:
-        shape = ["B", config.attention_heads, "L", hidden // config.attention_heads]
+    if context:
+        shape = ["B", config.attention_heads, "L", config.hidden_size // config.attention_heads]
         inputs |= dict.fromkeys(("keys", "values"), (_FLOAT, shape))
-    outputs = {"logits": (_FLOAT, [*(["K"] if whole else []), "N", config.vocab_size])}
+        outputs["attention"] = (_FLOAT, ["B", config.attention_heads, "rows", "L"])
+    count = config.num_layers * states
+    before = ["memory"]
+    if count > 1:
+        before = on("Split", "memory", outputs=count, axis=-1, num_outputs=count)
 
-    x, attended = "", ""
-    for layer, carried in enumerate(names):
+    x, attended, after = "", "", []
+    for layer in range(config.num_layers):
         if layer == 0 and "table" in arrays:
             gates_x = on("Gather", on.weight("table"), "ids")
         else:
             x = x or on("Gather", on.weight("embedding"), "ids")
-            gates_x = on.product(f"input{layer}", x, config.layer_input(layer))
-        after = [name.replace("state", "next") for name in carried]
-        x = _recurrent(on, config, layer, gates_x, carried, after, whole)
-        outputs |= {name: (_FLOAT, ["N", hidden]) for name in after}
-        if layer == 0 and config.context_size:
+            gates_x = on.product(f"input{layer}", x, bounded=not attended)
+        carried = before[layer * states : (layer + 1) * states]
+        x, following = _recurrent(on, config, layer, gates_x, carried, whole)
+        after += following
+        if layer == 0 and context:
             attended = _attend(on, config, x, whole)
             x = on("Concat", x, attended, axis=-1) if config.num_layers > 1 else x
-    if attended:
+    on("Concat", *after, outputs=["memory_after"], axis=-1)
+    if context:
         x = on("Concat", x, attended, axis=-1)
-        outputs["attention"] = (_FLOAT, ["N", "T" if whole else 1, "L"])
     if whole:
         x = on("Gather", x, "places", axis=0)
-    size = config.features
     if "project" in arrays:
-        x, size = on.product("project", x, size), config.embedding_size
-    on("Identity", on.product("output", x, size), outputs=["logits"])
+        x = on.product("project", x, bounded=not context)
+    logits = on.product("output", x, bounded=not context and "project" not in arrays)
+    on("Identity", logits, outputs=["logits"])
     return _model(on, inputs, outputs)
 
 
 def _recurrent(
-    on: _Nodes,
-    config: DecoderConfig,
-    layer: int,
-    gates_x: str,
-    states: list[str],
-    after: list[str],
-    whole: bool,
-) -> str:
-    """A layer's outputs; its states after them are called `after`."""
+    on: _Nodes, config: DecoderConfig, layer: int, gates_x: str, states: list[str], whole: bool
+) -> tuple[str, list[str]]:
+    """A layer's outputs, and its states after them."""
     cell = _CELLS[config.cell]
 
     def step(nodes: _Nodes, gates: str, carried: Sequence[str]) -> list[str]:
-        return cell(nodes, gates, nodes.product(f"recurrent{layer}", carried[0], config.hidden_size), carried)
+        return cell(nodes, gates, nodes.product(f"recurrent{layer}", carried[0]), carried)
 
     if not whole:
-        for found, name in zip(step(on, gates_x, states), after, strict=True):
-            on("Identity", found, outputs=[name])
-        return after[0]
+        after = step(on, gates_x, states)
+        return after[0], after
     body = on.inside()
     before = [f"{body.prefix}state{index}" for index in range(len(states))]
     gates = f"{body.prefix}gates"
@@ -200,16 +200,15 @@ def _recurrent(
         [*(value(name, _FLOAT, shape) for name in before), value(gates, _FLOAT, wide)],
         [value(name, _FLOAT, shape) for name in (*found, out)],
     )
-    outputs = [*after, f"layer{layer}_outputs"]
-    on("Scan", *states, gates_x, outputs=outputs, body=graph, num_scan_inputs=1)
-    return outputs[-1]
+    *after, outputs = on("Scan", *states, gates_x, outputs=len(states) + 1, body=graph, num_scan_inputs=1)
+    return outputs, after
 
 
 def _attend(on: _Nodes, config: DecoderConfig, x: str, whole: bool) -> str:
     """Multi-head attention of `x` (N, H) or (T, N, H) over the context: as `x`; its weights are called `attention`."""
     hidden, heads = config.hidden_size, config.attention_heads
     width = hidden // heads
-    query = on.product("query", x, hidden)
+    query = on.product("query", x)
     # Rows of one context are one long query: the context is never repeated.
     query = on("Transpose", query, perm=[1, 0, 2]) if whole else query
     batch = on("Shape", "keys", start=0, end=1)
@@ -217,15 +216,11 @@ def _attend(on: _Nodes, config: DecoderConfig, x: str, whole: bool) -> str:
     query = on("Transpose", on("Reshape", query, grouped), perm=[0, 2, 1, 3])
     keys = on("Transpose", "keys", perm=[0, 1, 3, 2])
     scores = on("Mul", on("MatMul", query, keys), on.constant(width**-0.5))
-    weights = on("Softmax", scores, axis=-1)  # (B, heads, rows x T, L)
-    attended = on("Transpose", on("MatMul", weights, "values"), perm=[0, 2, 1, 3])
-    rows = on("Shape", x, start=1, end=2) if whole else on("Shape", x, start=0, end=1)
-    steps = on("Shape", x, start=0, end=1) if whole else on.constant(1)
-    cells = on("Shape", "keys", start=2, end=3)
-    mean = on("ReduceMean", weights, on.constant(1), keepdims=0)
-    on("Reshape", mean, on("Concat", rows, steps, cells, axis=0), outputs=["attention"])
+    on("Softmax", scores, outputs=["attention"], axis=-1)  # (B, heads, rows x T, L)
+    attended = on("Transpose", on("MatMul", "attention", "values"), perm=[0, 2, 1, 3])
     if not whole:
         return on("Reshape", attended, on.constant(-1, hidden))
+    rows, steps = on("Shape", x, start=1, end=2), on("Shape", x, start=0, end=1)
     attended = on("Reshape", attended, on("Concat", rows, steps, on.constant(hidden), axis=0))
     return on("Transpose", attended, perm=[1, 0, 2])
 

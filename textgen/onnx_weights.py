@@ -11,9 +11,9 @@ from textgen.errors import UserError
 
 PRECISIONS = ("float32", "int8")
 _START = ("initial", "key", "value")  # products of the context
-# Weights that share a scale. With more, the runtime adds up a row alone in another order than a row among others
-# (onnxruntime 1.31, AVX-512), and the last bit of a state decides how it is rounded: a text would depend on its batch.
-BLOCK = 64
+# Steps of a rounded weight on either side of 0: with more, the sums of two products in a byte's width overflow on
+# processors without VNNI (a state has 255 steps: 2 x 255 x 64 < 2^15).
+_STEPS = 64
 _TABLE_BYTES = 8_000_000  # of a gate table; a larger one costs more memory than the product it saves
 
 
@@ -22,8 +22,8 @@ def decoder_arrays(
 ) -> dict[str, np.ndarray]:
     """What the graphs of a decoder with `weights` (its state dict, float32) hold, by name.
 
-    A product has its matrix (K, N), or in int8 packed blocks with `.scale`, and `.bias`. Layer 1's share of every
-    token is the look-up `table` (V, G), or `embedding` (V, E) and the product `input0`.
+    A product has its matrix (K, N), in int8 with the `.scale` (N,) of its columns, and `.bias`. Layer 1's share of every
+    token is the look-up `table` (V, G), or `embedding` (V, E), of numbers from -1 to 1, and the product `input0`.
     """
     if precision not in PRECISIONS:
         raise UserError(f"precision: unknown {precision!r}; known: {', '.join(PRECISIONS)}")
@@ -46,7 +46,10 @@ def decoder_arrays(
             arrays["table"] += weights[of + "bias_ih_l0"]
             continue
         if layer == 0:
-            arrays["embedding"] = weights["embedding.weight"]
+            largest = np.abs(weights["embedding.weight"]).max() or np.float32(1)
+            arrays["embedding"] = weights["embedding.weight"] / largest
+            product("input0", weights[of + "weight_ih_l0"] * largest, weights[of + "bias_ih_l0"])
+            continue
         product(f"input{layer}", weights[of + "weight_ih_l0"], weights[of + "bias_ih_l0"])
     if config.context_size:
         for name in ("query", *_START):
@@ -67,9 +70,7 @@ def arrays_of(graph: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndar
 
 
 def _rounded(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """`weight` (N, K) as bytes around 128 (N, K / BLOCK, BLOCK), with a scale for each block (N, K / BLOCK)."""
-    size, inner = weight.shape
-    blocks = np.pad(weight, ((0, 0), (0, -inner % BLOCK))).reshape(size, -1, BLOCK)
-    scale = np.abs(blocks).max(axis=-1) / 127
-    steps = np.rint(blocks / np.where(scale > 0, scale, 1)[..., None])
-    return (steps + 128).astype(np.uint8), scale.astype(np.float32)
+    """`weight` (N, K) in steps (K, N), int8, and the size of a step for each of N."""
+    scale = np.abs(weight).max(axis=1) / _STEPS
+    steps = np.rint(weight / np.where(scale > 0, scale, 1)[:, None])
+    return steps.astype(np.int8).T, scale.astype(np.float32)
