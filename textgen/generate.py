@@ -13,8 +13,19 @@ import numpy as np
 
 from textgen.engine import State, StepModel
 from textgen.errors import UserError
-from textgen.sampling import GREEDY, Constraints, SamplingConfig, constrain, log_softmax, sample, uniform_rows
+from textgen.sampling import (
+    GREEDY,
+    Constraints,
+    SamplingConfig,
+    constrain,
+    log_probs_of,
+    normalizer,
+    sample,
+    uniform_rows,
+)
 from textgen.tokenizer import PAD
+
+_GROUPS = 64
 
 
 @dataclass(frozen=True)
@@ -65,15 +76,15 @@ def stream(
         chosen = sample(allowed, next(draws)[active], sampling)
         column = Column(np.full(rows, PAD), np.zeros(rows))
         column.ids[active] = chosen
-        column.log_probs[active] = log_softmax(logits)[np.arange(len(chosen)), chosen]
+        column.log_probs[active] = log_probs_of(logits, chosen)
         yield column
-        going = chosen != end if end is not None else np.ones(len(chosen), dtype=bool)
-        if steps_left == 1 or not going.any():
+        going = np.flatnonzero(chosen != end)
+        if steps_left == 1 or not len(going):
             return
         history[:, length] = chosen
-        if not going.all():
+        if len(going) < len(chosen):
             active, history, chosen = active[going], history[going], chosen[going]
-            state = model.select(state, np.nonzero(going)[0])
+            state = model.select(state, going)
         logits, state = model.step(chosen, state)
 
 
@@ -149,8 +160,7 @@ def beam_search(
 
     for steps_left in range(max_length, 0, -1):
         allowed = constrain(logits, history, constraints, end, steps_left)
-        log_probs = np.where(np.isfinite(allowed), log_softmax(logits), -np.inf)
-        beams, tokens, totals = _best_continuations(scores, log_probs, 2 * width)
+        beams, tokens, totals = _best_continuations(scores, allowed, normalizer(logits), 2 * width)
         length = history.shape[1] + 1
         is_end = tokens == end
         for b, place in zip(*np.nonzero(is_end[:, :width] & np.isfinite(totals[:, :width])), strict=True):
@@ -158,8 +168,8 @@ def beam_search(
             done = Generated(ids, float(totals[b, place]), True)
             ended[active[b]].append((done.log_prob / length**length_penalty, done))
         # The W best that go on; a stable sort keeps the order of scores.
-        going = np.argsort(is_end, axis=1, kind="stable")[:, :width]
-        beams, tokens, scores = (np.take_along_axis(a, going, axis=1) for a in (beams, tokens, totals))
+        going = (np.arange(len(active))[:, None], np.argsort(is_end, axis=1, kind="stable")[:, :width])
+        beams, tokens, scores = beams[going], tokens[going], totals[going]
         # Beams pushed out by an empty candidate list stay at -inf.
         scores = np.where(tokens == end, -np.inf, scores)
         rows = (np.arange(len(active))[:, None] * width + beams).ravel()
@@ -190,19 +200,27 @@ def _check(constraints: Constraints, end: int | None, max_length: int) -> None:
 
 
 def _best_continuations(
-    scores: np.ndarray, log_probs: np.ndarray, count: int
+    scores: np.ndarray, logits: np.ndarray, normalizer: tuple[np.ndarray, np.ndarray], count: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of `scores` (B, W) + `log_probs` (B * W, V), the `count` best a context: beam, token and total, each (B, count)."""
-    batch, size = len(scores), log_probs.shape[1]
-    kept = min(count, size)
-    last = np.partition(log_probs, size - kept, axis=1)[:, size - kept, None]
-    above = log_probs >= last
-    if np.count_nonzero(above) > len(above) * kept:
-        # Ties go to the lower id, as in argmax; they are rare, and the full passes are slow.
-        above, tied = log_probs > last, log_probs == last
-        above |= tied & (np.cumsum(tied, axis=1) <= kept - above.sum(axis=1, keepdims=True))
-    tokens = (np.flatnonzero(above) % size).reshape(-1, kept)
-    totals = scores.reshape(-1, 1) + np.take_along_axis(log_probs, tokens, axis=1)
-    totals, tokens = totals.reshape(batch, -1), tokens.reshape(batch, -1)
-    order = np.argsort(-totals, axis=1, kind="stable")[:, :count]
-    return order // kept, np.take_along_axis(tokens, order, axis=1), np.take_along_axis(totals, order, axis=1)
+    """The `count` best tokens after W beams a context, by `scores` (B, W) and log-probabilities: `logits` (B * W, V)
+    less their `normalizer`. Beam, token and total, each (B, count); ties go to the first beam and the lower id.
+    """
+    (batch, width), size = scores.shape, logits.shape[1]
+    best, rest = normalizer
+    count = min(count, width * size)
+    # A beam that is not there yet loses to all others, and fills up where there are none.
+    offsets = np.maximum(scores.reshape(-1, 1), -1e9) - best - rest
+    least = np.full((batch * width, 1), -np.inf)
+    if (tall := size // _GROUPS) and width * _GROUPS >= count:
+        # Full sorts are slow. The best of some groups of tokens tell what the best of all are not below.
+        groups = logits[:, : tall * _GROUPS].reshape(-1, tall, _GROUPS).max(axis=1) + offsets
+        groups = groups.reshape(batch, -1)
+        least = np.partition(groups, -count, axis=1)[:, -count].repeat(width)[:, None] - offsets
+        least -= 1e-4 * (1 + np.abs(best))  # what rounding may cost
+    rows, tokens = np.divmod(np.flatnonzero(logits >= least.astype(np.float32)), size)
+    totals = scores.ravel()[rows] + (logits[rows, tokens] - best[rows, 0] - rest[rows, 0])
+    contexts = rows // width
+    order = np.lexsort((-totals, contexts))  # stable
+    first = np.searchsorted(contexts, np.arange(batch))
+    order = order[first[:, None] + np.arange(count)]
+    return rows[order] % width, tokens[order], totals[order]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
 from textgen.errors import UserError
 
@@ -82,61 +82,96 @@ def constrain(
     `history` (N, t) are the tokens so far, prompt left out; `end` is the end token's id, if there is one;
     `steps_left` counts this step. NaN or +inf logits raise UserError: the model is broken, not the request.
     """
-    if not (logits < np.inf).all():
+    never, not_final = _by_token(constraints, logits.shape[1])
+    allowed = logits + never
+    best = allowed.max(axis=1)
+    if not (best < np.inf).all():
         raise UserError(
             "the model computed NaN or infinity; its weights are damaged or its training diverged"
         )
-    logits = logits.astype(np.float32, copy=True)
-    length = history.shape[1]
-    rows = np.arange(len(logits))[:, None]
-    if constraints.banned:
-        logits[:, list(constraints.banned)] = -np.inf
-    if constraints.repetition_penalty != 1 and length:
-        recent = history[:, -constraints.repetition_window :]
-        seen = logits[rows, recent]
-        penalty = np.float32(constraints.repetition_penalty)
-        logits[rows, recent] = np.where(seen > 0, seen / penalty, seen * penalty)
-    allowed = logits.copy()
-    size = constraints.no_repeat_ngram
-    if size and length >= size:
-        windows = sliding_window_view(history, size, axis=1)  # (N, t - n + 1, n)
-        repeated = (windows[:, :, :-1] == history[:, None, length - size + 1 :]).all(axis=2)
-        row, start = np.nonzero(repeated)
-        logits[row, windows[row, start, -1]] = -np.inf
-    if end is not None:
-        if length < constraints.min_length:
-            logits[:, end] = -np.inf
-        elif length and constraints.not_final:
-            logits[np.isin(history[:, -1], constraints.not_final), end] = -np.inf
-    if constraints.required:
-        _require(logits, history, constraints.required, end, steps_left)
-    stuck = ~np.isfinite(logits).any(axis=1)
-    logits[stuck] = allowed[stuck]
-    if not np.isfinite(logits).any(axis=1).all():
+    if (best == -np.inf).any():
         raise UserError("banned: no token is left to choose from")
-    return logits
+    length = history.shape[1]
+    if constraints.repetition_penalty != 1 and length:
+        rows, recent = np.arange(len(history))[:, None], history[:, -constraints.repetition_window :]
+        seen = allowed[rows, recent]
+        penalty = np.float32(constraints.repetition_penalty)
+        allowed[rows, recent] = np.where(seen > 0, seen / penalty, seen * penalty)
 
-
-def _require(
-    logits: np.ndarray, history: np.ndarray, required: Sequence[int], end: int | None, left: int
-) -> None:
-    ids = np.array(sorted(set(required)))
-    missing = ~(history[:, :, None] == ids).any(axis=1)  # (N, R)
+    missing = _missing(history, constraints.required)
+    forbidden = [_repeating(history, constraints.no_repeat_ngram)]
     if end is not None:
-        logits[missing.any(axis=1), end] = -np.inf
-    for row in np.nonzero(missing.sum(axis=1) >= left - (end is not None))[0]:
+        early = np.full(len(history), length < constraints.min_length)
+        if length and constraints.not_final:
+            early |= not_final[history[:, -1]]
+        rows = np.flatnonzero(early | missing.any(axis=1))
+        forbidden.append((rows, np.full(len(rows), end)))
+    forbidden = [(rows, ids) for rows, ids in forbidden if len(rows)]
+    before = [allowed[place] for place in forbidden]
+    for place in forbidden:
+        allowed[place] = -np.inf
+    _press(allowed, missing, constraints.required, steps_left - (end is not None))
+    if forbidden and (stuck := allowed.max(axis=1) == -np.inf).any():
+        for (rows, ids), values in zip(forbidden, before, strict=True):
+            allowed[rows[stuck[rows]], ids[stuck[rows]]] = values[stuck[rows]]
+    return allowed
+
+
+@lru_cache(maxsize=64)
+def _by_token(constraints: Constraints, vocab_size: int) -> tuple[np.ndarray, np.ndarray]:
+    """What to add to the logits (V,), and which tokens may not be the last ones (V,)."""
+    never, not_final = np.zeros(vocab_size, np.float32), np.zeros(vocab_size, bool)
+    never[list(constraints.banned)] = -np.inf
+    not_final[list(constraints.not_final)] = True
+    return never, not_final
+
+
+def _repeating(history: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and ids that would make an n-gram of this size a second time."""
+    count = history.shape[1] - size + 1
+    if not size or count < 1:
+        return np.empty(0, np.int64), np.empty(0, np.int64)
+    same = np.ones((len(history), count), bool)
+    for place in range(size - 1):
+        same &= history[:, place : place + count] == history[:, count + place, None]
+    rows, starts = np.nonzero(same)
+    return rows, history[rows, starts + size - 1]
+
+
+def _missing(history: np.ndarray, required: Sequence[int]) -> np.ndarray:
+    """Which of the R required ids each row has not had: (N, R)."""
+    if not required:
+        return np.zeros((len(history), 0), bool)
+    return ~(history[:, :, None] == np.array(required)).any(axis=1)
+
+
+def _press(logits: np.ndarray, missing: np.ndarray, required: Sequence[int], left: int) -> None:
+    """Leaves nothing but required ids to rows that are missing as many as there are steps left."""
+    ids = np.array(required, dtype=np.int64)
+    for row in np.flatnonzero(missing.any(axis=1) & (missing.sum(axis=1) >= left)):
         wanted = ids[missing[row]]
-        if len(wanted):
-            kept = logits[row, wanted]
-            logits[row] = -np.inf
-            # A required id that another rule forbids is let through: it was asked for by name.
-            logits[row, wanted] = np.where(np.isfinite(kept), kept, 0.0)
+        kept = logits[row, wanted]
+        logits[row] = -np.inf
+        # A required id that another rule forbids is let through: it was asked for by name.
+        logits[row, wanted] = np.where(np.isfinite(kept), kept, 0.0)
+
+
+def normalizer(logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What to take from `logits` (N, V) for log-probabilities: first the largest (N, 1), then the rest (N, 1)."""
+    best = logits.max(axis=-1, keepdims=True)
+    return best, np.log(np.exp(logits - best).sum(axis=-1, keepdims=True))
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:
     """Log-probabilities (N, V) of `logits` (N, V)."""
-    shifted = logits - logits.max(axis=-1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    best, rest = normalizer(logits)
+    return logits - best - rest
+
+
+def log_probs_of(logits: np.ndarray, ids: np.ndarray) -> np.ndarray:
+    """Log-probabilities (N,) of `ids` (N,), one a row of `logits` (N, V)."""
+    best, rest = normalizer(logits)
+    return logits[np.arange(len(ids)), ids] - best[:, 0] - rest[:, 0]
 
 
 def sample(logits: np.ndarray, uniforms: np.ndarray | None, config: SamplingConfig) -> np.ndarray:
@@ -146,22 +181,24 @@ def sample(logits: np.ndarray, uniforms: np.ndarray | None, config: SamplingConf
     """
     if config.greedy:
         return logits.argmax(axis=1)
-    best = logits.max(axis=1, keepdims=True).astype(np.float64)
+    # The best weighs 1, at any temperature; below the least the others weigh nothing anyhow.
+    temperature = np.float32(min(max(config.temperature, 1e-30), 1e30))
     with np.errstate(over="ignore"):
-        weights = np.exp((logits - best) / config.temperature)  # the best is 1: finite at any temperature
+        weights = np.exp((logits - logits.max(axis=1, keepdims=True)) / temperature)
     order = None
     if 0 < config.top_k < logits.shape[1] or config.top_p < 1:
         order = np.argsort(-logits, axis=1, kind="stable")  # at a huge temperature all weights tie
-        weights = np.take_along_axis(weights, order, axis=1)
+        weights = np.take_along_axis(weights, order, axis=1).astype(np.float64)
         if config.top_k:
             weights[:, config.top_k :] = 0
         before = np.cumsum(weights, axis=1) - weights
         weights[before >= config.top_p * weights.sum(axis=1, keepdims=True)] = 0
         # top_p 0 would drop the first too.
         weights[:, 0] = 1
-    weights[weights < config.min_p] = 0
-    cumulative = np.cumsum(weights, axis=1)
-    chosen = (cumulative <= uniforms[:, None] * cumulative[:, -1:]).sum(axis=1)
+    if config.min_p:
+        weights[weights < config.min_p] = 0
+    cumulative = np.cumsum(weights, axis=1, dtype=np.float64)
+    chosen = np.count_nonzero(cumulative <= uniforms[:, None] * cumulative[:, -1:], axis=1)
     return chosen if order is None else order[np.arange(len(order)), chosen]
 
 
