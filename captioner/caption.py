@@ -29,7 +29,7 @@ KIND = "captioner"
 DECODER = "decoder."  # what the names of its weights begin with
 MODEL_IN_THE_BOX = Path(__file__).parent / "model"
 DEFAULT_DECODING = DecodingConfig()
-_AHEAD = 1  # batches that are read and seen before they are said
+BATCH = 16  # pictures that are put into words side by side
 
 Source = str | os.PathLike | bytes | BinaryIO | Image.Image
 
@@ -43,9 +43,18 @@ class Captioner:
     """A captioning model ready for use; safe to call from several threads."""
 
     def __init__(
-        self, see: Eyes, engine: StepModel, tokenizer: Tokenizer, size: int, header: dict, hash: str
+        self,
+        see: Eyes,
+        engine: StepModel,
+        tokenizer: Tokenizer,
+        size: int,
+        header: dict,
+        hash: str,
+        workers: int = 1,
     ):
+        """`workers` are the threads that work on a batch each; an engine that uses all cores by itself wants one."""
         self._see = see
+        self._workers = workers
         self._engine = engine
         self.tokenizer = tokenizer
         self.size = size
@@ -75,7 +84,7 @@ class Captioner:
         seed: int | None = None,
         max_length: int = DEFAULT_DECODING.max_length,
         attention: bool = False,
-        batch: int = 8,
+        batch: int = BATCH,
     ) -> list[Caption] | list[list[Caption]]:
         """`n` captions of a picture - path, bytes, binary file or PIL image - or of each of a list of them.
 
@@ -98,47 +107,46 @@ class Captioner:
         pictures: Iterable[Source],
         config: DecodingConfig = DEFAULT_DECODING,
         attention: bool = False,
-        batch: int = 8,
+        batch: int = BATCH,
     ) -> Iterator[list[Caption] | ImageError]:
         """The captions of each picture, or why it has none, in order and as they come.
 
-        While a batch is put into words the next one is seen, and the one after that is read from its files; memory
-        does not grow with the number of pictures.
+        Each worker takes a batch from files to words; a few batches are under way at a time, so memory does not grow
+        with the number of pictures.
         """
-        batches = iter(partial(islice, iter(pictures), batch), None)
-        with ThreadPoolExecutor(2) as readers, ThreadPoolExecutor(1) as eyes:
-            ahead: deque[Future] = deque()
+        work = partial(self._caption_batch, config=config, attention=attention)
+        batches = iter(partial(lambda left: list(islice(left, batch)), iter(pictures)), [])
+        under_way: deque[Future] = deque()
+        pool = ThreadPoolExecutor(self._workers)
+        try:
             for sources in batches:
-                read = [readers.submit(self._pixels, source) for source in sources]
-                if read:
-                    ahead.append(eyes.submit(self._see_all, read))
-                while len(ahead) > (_AHEAD if read else 0):
-                    yield from self._say_all(*ahead.popleft().result(), config, attention)
-                if not read:
-                    return
+                if len(sources) == 1 and not under_way:
+                    yield from work(sources)
+                    continue
+                # The last few pictures are shared out.
+                share = -(-len(sources) // self._workers) if len(sources) < batch else batch
+                for start in range(0, len(sources), share):
+                    under_way.append(pool.submit(work, sources[start : start + share]))
+                while len(under_way) > self._workers:
+                    yield from under_way.popleft().result()
+            while under_way:
+                yield from under_way.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _caption_batch(
+        self, sources: Sequence[Source], config: DecodingConfig, attention: bool
+    ) -> list[list[Caption] | ImageError]:
+        found = [self._pixels(source) for source in sources]
+        pixels = [item for item in found if not isinstance(item, ImageError)]
+        captions = iter(self.decode(self.encode(np.stack(pixels)), config, attention) if pixels else [])
+        return [item if isinstance(item, ImageError) else next(captions) for item in found]
 
     def _pixels(self, source: Source) -> np.ndarray | ImageError:
         try:
             return picture_pixels(source, self.size)
         except ImageError as error:
             return error
-
-    def _see_all(self, read: Sequence[Future]) -> tuple[list[np.ndarray | ImageError], np.ndarray | None]:
-        """What was read, or why it was not, and the context of the pictures among it."""
-        found = [future.result() for future in read]
-        pixels = [item for item in found if not isinstance(item, ImageError)]
-        return found, self.encode(np.stack(pixels)) if pixels else None
-
-    def _say_all(
-        self,
-        found: Sequence[np.ndarray | ImageError],
-        context: np.ndarray | None,
-        config: DecodingConfig,
-        attention: bool,
-    ) -> Iterator[list[Caption] | ImageError]:
-        captions = iter([] if context is None else self.decode(context, config, attention))
-        for item in found:
-            yield item if isinstance(item, ImageError) else next(captions)
 
     def encode(self, pixels: np.ndarray) -> np.ndarray:
         """Context (B, L, D), float32, of `pixels` (B, S, S, 3), uint8, as `picture_pixels` gives them."""
@@ -176,9 +184,10 @@ def read_model(folder: Path) -> tuple:
     return _model(stored, config), tokenizer, size, stored.header, stored.hash
 
 
-def _load(folder: Path, engine: str) -> tuple[Eyes, StepModel, Tokenizer, int, dict, str]:
+def _load(folder: Path, engine: str) -> tuple[Eyes, StepModel, Tokenizer, int, dict, str, int]:
     """What a `Captioner` is made of."""
     stored, tokenizer, config, size = _read(folder)
+    workers = 1
     if choose_engine(engine, bundle.has_graphs(stored.header), folder) == "onnx":
         from textgen.onnx_engine import OnnxEngine
 
@@ -188,12 +197,13 @@ def _load(folder: Path, engine: str) -> tuple[Eyes, StepModel, Tokenizer, int, d
         with bundle.describing(folder / bundle.WEIGHTS):
             weights = {name: array for name, array in stored.weights.items() if not name.startswith(DECODER)}
             see = onnx_eyes(graphs.files["encoder"], weights)
+        workers = os.cpu_count() or 1
     else:
         from textgen.engine import TorchEngine
 
         whole = _model(stored, config)
         see, model = torch_eyes(whole), TorchEngine(whole.decoder)
-    return see, model, tokenizer, size, stored.header, stored.hash
+    return see, model, tokenizer, size, stored.header, stored.hash, workers
 
 
 def _read(folder: Path) -> tuple[bundle.Bundle, Tokenizer, DecoderConfig, int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 
@@ -15,7 +14,7 @@ Eyes = Callable[[np.ndarray], np.ndarray]
 def onnx_eyes(graph: bytes, weights: Mapping[str, np.ndarray], threads: int = 0) -> Eyes:
     """Eyes of an exported encoder, with as many `threads`.
 
-    0 is all cores for one picture, and one less for several, while others are put into words.
+    0 is all cores for one picture, and one for several, while other threads work on others.
     """
     from textgen.onnx_engine import session
 
@@ -25,7 +24,7 @@ def onnx_eyes(graph: bytes, weights: Mapping[str, np.ndarray], threads: int = 0)
 
     @lru_cache(maxsize=1)
     def beside():
-        return session(graph, read, threads or max(1, (os.cpu_count() or 1) - 1))
+        return session(graph, read, threads or 1)
 
     return lambda pixels: (alone if len(pixels) == 1 else beside()).run(None, {"pixels": pixels})[0]
 

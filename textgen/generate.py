@@ -74,17 +74,20 @@ def stream(
         steps_left = max_length - length
         allowed = constrain(logits, history[:, :length], constraints, end, steps_left)
         chosen = sample(allowed, next(draws)[active], sampling)
-        column = Column(np.full(rows, PAD), np.zeros(rows))
-        column.ids[active] = chosen
-        column.log_probs[active] = log_probs_of(logits, chosen)
+        column = Column(chosen, log_probs_of(logits, chosen))
+        if len(active) < rows:
+            ids, log_probs = np.full(rows, PAD), np.zeros(rows)
+            ids[active], log_probs[active] = column
+            column = Column(ids, log_probs)
         yield column
-        going = np.flatnonzero(chosen != end)
-        if steps_left == 1 or not len(going):
-            return
         history[:, length] = chosen
-        if len(going) < len(chosen):
+        if end is not None and (chosen == end).any():
+            going = np.flatnonzero(chosen != end)
             active, history, chosen = active[going], history[going], chosen[going]
-            state = model.select(state, going)
+            if len(going):
+                state = model.select(state, going)
+        if steps_left == 1 or not len(active):
+            return
         logits, state = model.step(chosen, state)
 
 

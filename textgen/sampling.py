@@ -12,6 +12,7 @@ import numpy as np
 from textgen.errors import UserError
 
 _BLOCK = 64  # uniforms drawn a row at a time
+_PART = 128  # weights added up at a time
 
 
 @dataclass(frozen=True)
@@ -85,12 +86,12 @@ def constrain(
     never, not_final = _by_token(constraints, logits.shape[1])
     allowed = logits + never
     best = allowed.max(axis=1)
-    if not (best < np.inf).all():
+    if not np.isfinite(best).all():
+        if (best == -np.inf).any():
+            raise UserError("banned: no token is left to choose from")
         raise UserError(
             "the model computed NaN or infinity; its weights are damaged or its training diverged"
         )
-    if (best == -np.inf).any():
-        raise UserError("banned: no token is left to choose from")
     length = history.shape[1]
     if constraints.repetition_penalty != 1 and length:
         rows, recent = np.arange(len(history))[:, None], history[:, -constraints.repetition_window :]
@@ -98,19 +99,24 @@ def constrain(
         penalty = np.float32(constraints.repetition_penalty)
         allowed[rows, recent] = np.where(seen > 0, seen / penalty, seen * penalty)
 
-    missing = _missing(history, constraints.required)
-    forbidden = [_repeating(history, constraints.no_repeat_ngram)]
+    forbidden = []
+    if 0 < constraints.no_repeat_ngram <= length:
+        forbidden.append(_repeating(history, constraints.no_repeat_ngram))
+    missing = _missing(history, constraints.required) if constraints.required else None
     if end is not None:
         early = np.full(len(history), length < constraints.min_length)
         if length and constraints.not_final:
             early |= not_final[history[:, -1]]
-        rows = np.flatnonzero(early | missing.any(axis=1))
+        if missing is not None:
+            early |= missing.any(axis=1)
+        rows = early.nonzero()[0]
         forbidden.append((rows, np.full(len(rows), end)))
     forbidden = [(rows, ids) for rows, ids in forbidden if len(rows)]
     before = [allowed[place] for place in forbidden]
     for place in forbidden:
         allowed[place] = -np.inf
-    _press(allowed, missing, constraints.required, steps_left - (end is not None))
+    if missing is not None:
+        _press(allowed, missing, constraints.required, steps_left - (end is not None))
     if forbidden and (stuck := allowed.max(axis=1) == -np.inf).any():
         for (rows, ids), values in zip(forbidden, before, strict=True):
             allowed[rows[stuck[rows]], ids[stuck[rows]]] = values[stuck[rows]]
@@ -129,8 +135,6 @@ def _by_token(constraints: Constraints, vocab_size: int) -> tuple[np.ndarray, np
 def _repeating(history: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
     """Rows and ids that would make an n-gram of this size a second time."""
     count = history.shape[1] - size + 1
-    if not size or count < 1:
-        return np.empty(0, np.int64), np.empty(0, np.int64)
     same = np.ones((len(history), count), bool)
     for place in range(size - 1):
         same &= history[:, place : place + count] == history[:, count + place, None]
@@ -140,8 +144,6 @@ def _repeating(history: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _missing(history: np.ndarray, required: Sequence[int]) -> np.ndarray:
     """Which of the R required ids each row has not had: (N, R)."""
-    if not required:
-        return np.zeros((len(history), 0), bool)
     return ~(history[:, :, None] == np.array(required)).any(axis=1)
 
 
@@ -171,7 +173,7 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
 def log_probs_of(logits: np.ndarray, ids: np.ndarray) -> np.ndarray:
     """Log-probabilities (N,) of `ids` (N,), one a row of `logits` (N, V)."""
     best, rest = normalizer(logits)
-    return logits[np.arange(len(ids)), ids] - best[:, 0] - rest[:, 0]
+    return (logits[np.arange(len(ids)), ids] - best[:, 0] - rest[:, 0]).astype(np.float64)
 
 
 def sample(logits: np.ndarray, uniforms: np.ndarray | None, config: SamplingConfig) -> np.ndarray:
@@ -181,10 +183,9 @@ def sample(logits: np.ndarray, uniforms: np.ndarray | None, config: SamplingConf
     """
     if config.greedy:
         return logits.argmax(axis=1)
-    # The best weighs 1, at any temperature; below the least the others weigh nothing anyhow.
-    temperature = np.float32(min(max(config.temperature, 1e-30), 1e30))
-    with np.errstate(over="ignore"):
-        weights = np.exp((logits - logits.max(axis=1, keepdims=True)) / temperature)
+    # The best weighs 1 at any temperature; beyond these it makes no difference, but for overflow.
+    temperature = np.float32(min(max(config.temperature, 1e-20), 1e30))
+    weights = np.exp((logits - logits.max(axis=1, keepdims=True)) / temperature)
     order = None
     if 0 < config.top_k < logits.shape[1] or config.top_p < 1:
         order = np.argsort(-logits, axis=1, kind="stable")  # at a huge temperature all weights tie
@@ -197,9 +198,21 @@ def sample(logits: np.ndarray, uniforms: np.ndarray | None, config: SamplingConf
         weights[:, 0] = 1
     if config.min_p:
         weights[weights < config.min_p] = 0
-    cumulative = np.cumsum(weights, axis=1, dtype=np.float64)
-    chosen = np.count_nonzero(cumulative <= uniforms[:, None] * cumulative[:, -1:], axis=1)
+    chosen = np.array([_drawn(*row)[0] for row in zip(weights, uniforms, strict=True)])
     return chosen if order is None else order[np.arange(len(order)), chosen]
+
+
+def _drawn(weights: np.ndarray, uniform: float) -> tuple[int, float]:
+    """Which of `weights` (V,) holds this share of their sum, and how far into it, from 0 to 1."""
+    if len(weights) > 4 * _PART:  # running sums of all are slow
+        part, uniform = _drawn(np.add.reduceat(weights, np.arange(0, len(weights), _PART)), uniform)
+        place, share = _drawn(weights[part * _PART : (part + 1) * _PART], uniform)
+        return part * _PART + place, share
+    running = weights.cumsum(dtype=np.float64)
+    reached = uniform * running[-1]
+    place = int(running.searchsorted(reached, "right"))
+    # Rounding may make it the whole, which would be the next one's beginning.
+    return place, min(1 - 1e-12, 1 - (running[place] - reached) / weights[place])
 
 
 def uniform_rows(seed: int | None, keys: Sequence[int]) -> Iterator[np.ndarray]:
