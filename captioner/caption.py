@@ -10,6 +10,7 @@ from dataclasses import asdict
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from threading import Semaphore
 from typing import BinaryIO
 
 import numpy as np
@@ -52,9 +53,11 @@ class Captioner:
         hash: str,
         workers: int = 1,
     ):
-        """`workers` are the threads that work on a batch each; an engine that uses all cores by itself wants one."""
+        """`workers` are the threads that work at a time; an engine that uses all cores by itself wants one."""
         self._see = see
         self._workers = workers
+        # More threads than cores would wait for one another in the middle of their work.
+        self._working = Semaphore(workers)
         self._engine = engine
         self.tokenizer = tokenizer
         self.size = size
@@ -137,9 +140,10 @@ class Captioner:
     def _caption_batch(
         self, sources: Sequence[Source], config: DecodingConfig, attention: bool
     ) -> list[list[Caption] | ImageError]:
-        found = [self._pixels(source) for source in sources]
-        pixels = [item for item in found if not isinstance(item, ImageError)]
-        captions = iter(self.decode(self.encode(np.stack(pixels)), config, attention) if pixels else [])
+        with self._working:
+            found = [self._pixels(source) for source in sources]
+            pixels = [item for item in found if not isinstance(item, ImageError)]
+            captions = iter(self.decode(self.encode(np.stack(pixels)), config, attention) if pixels else [])
         return [item if isinstance(item, ImageError) else next(captions) for item in found]
 
     def _pixels(self, source: Source) -> np.ndarray | ImageError:

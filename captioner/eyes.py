@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import lru_cache
+from threading import Lock
 
 import numpy as np
 
@@ -14,19 +15,28 @@ Eyes = Callable[[np.ndarray], np.ndarray]
 def onnx_eyes(graph: bytes, weights: Mapping[str, np.ndarray], threads: int = 0) -> Eyes:
     """Eyes of an exported encoder, with as many `threads`.
 
-    0 is all cores for one picture, and one for several, while other threads work on others.
+    0 is all cores for a picture that comes alone, and one for several or while another picture is being seen.
     """
     from textgen.onnx_engine import session
 
     # A batch norm that could not be folded, densenet's, keeps a count of batches that no graph reads.
     read = {name: weights[name] for name in weights if not name.endswith(".num_batches_tracked")}
     alone = session(graph, read, threads)
+    looking = Lock()
 
     @lru_cache(maxsize=1)
     def beside():
         return session(graph, read, threads or 1)
 
-    return lambda pixels: (alone if len(pixels) == 1 else beside()).run(None, {"pixels": pixels})[0]
+    def see(pixels: np.ndarray) -> np.ndarray:
+        if len(pixels) == 1 and looking.acquire(blocking=False):
+            try:
+                return alone.run(None, {"pixels": pixels})[0]
+            finally:
+                looking.release()
+        return beside().run(None, {"pixels": pixels})[0]
+
+    return see
 
 
 def torch_eyes(model) -> Eyes:

@@ -38,6 +38,8 @@ def session(graph: bytes, arrays: Mapping[str, np.ndarray], threads: int):
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
+    # Threads wait busily within a run, not after it, when other work wants the cores.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     values = [onnxruntime.OrtValue.ortvalue_from_numpy(array) for array in arrays.values()]
     options.add_external_initializers(list(arrays), values)
     try:

@@ -1,6 +1,6 @@
 """Text generation as the lesson has it, and in plain numpy; sampling included, random weights.
 
-`lesson` is model.py and generate.py of github.com/spro/char-rnn.pytorch with `nn.LSTM`, without gradients.
+`lesson` is model.py and generate.py of github.com/spro/char-rnn.pytorch with `nn.LSTM`; its code records gradients.
 """
 
 from __future__ import annotations
@@ -29,11 +29,13 @@ class _CharRNN(nn.Module):
         return self.decoder(output.view(len(input), -1)), hidden
 
 
-def lesson(vocab_size: int, hidden: int, layers: int, length: int) -> Callable[[], str]:
+def lesson(
+    vocab_size: int, hidden: int, layers: int, length: int, gradients: bool = True
+) -> Callable[[], str]:
     model = _CharRNN(vocab_size, hidden, layers).eval()
     characters = [chr(0x4E00 + index) for index in range(vocab_size)]
 
-    @torch.no_grad()
+    @torch.set_grad_enabled(gradients)
     def generate() -> str:
         state = tuple(torch.zeros(layers, 1, hidden) for _ in range(2))
         input, predicted = torch.zeros(1, dtype=torch.long), ""

@@ -64,6 +64,7 @@ def _one(vocab_size: int, target: str, rounds: int) -> dict:
     read = {precision: _bytes_a_token(vocab_size, precision) for precision in PRECISIONS}
     contenders = {
         "nn.LSTM, as in the lesson": Contender(lesson(*sizes, 20), 1, 20),
+        "the same without gradients": Contender(lesson(*sizes, 20, gradients=False), 1, 20),
         "plain numpy": Contender(plain_numpy(*sizes, 50), 1, 50),
     }
     for precision, engine in engines.items():
