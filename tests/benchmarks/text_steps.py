@@ -11,6 +11,7 @@ from functools import partial
 
 import numpy as np
 
+from tests.benchmarks.apart import apart
 from tests.benchmarks.char_rnn import TEMPERATURE, lesson, plain_numpy
 from tests.benchmarks.floor import reading
 from tests.benchmarks.our_models import random_engine, random_weights
@@ -63,9 +64,9 @@ def _one(vocab_size: int, target: str, rounds: int) -> dict:
     engines = {precision: random_engine(vocab_size, precision) for precision in PRECISIONS}
     read = {precision: _bytes_a_token(vocab_size, precision) for precision in PRECISIONS}
     contenders = {
-        "nn.LSTM, as in the lesson": Contender(lesson(*sizes, 20), 1, 20),
-        "the same without gradients": Contender(lesson(*sizes, 20, gradients=False), 1, 20),
-        "plain numpy": Contender(plain_numpy(*sizes, 50), 1, 50),
+        "nn.LSTM, as in the lesson": Contender(apart(lesson, *sizes, 20), 1, 20),
+        "the same without gradients": Contender(apart(lesson, *sizes, 20, False), 1, 20),
+        "plain numpy": Contender(apart(plain_numpy, *sizes, 50), 1, 50),
     }
     for precision, engine in engines.items():
         contenders |= {

@@ -94,10 +94,11 @@ class _SameDecoder(nn.Module):
         return F.linear(features, self.embedding.weight, self.output_bias), (h1, c1, h2, c2, keys, values)
 
 
-def same_model(folder: Path | None, ours: Captioner, width: int = 3) -> Callable[[bytes], str]:
+def same_model(folder: Path | None, width: int = 3) -> Callable[[bytes], str]:
     """Our model, a MobileNetV2 with a decoder of two LSTM layers, run the tutorials' way."""
     from textgen.decoder_config import DecoderConfig
 
+    ours = Captioner.load(folder)
     weights = {name: torch.from_numpy(array) for name, array in stored(folder).weights.items()}
     encoder = models.mobilenet_v2(weights=None).features.eval()
     bridge = nn.Linear(weights["bridge.1.weight"].shape[1], weights["bridge.1.weight"].shape[0])
