@@ -38,12 +38,14 @@ from textgen.tokenizer import BOS, EOS, PAD, UNK
 PRECISIONS = onnx_weights.PRECISIONS
 
 
-@pytest.fixture(params=["table", "no table"])
+@pytest.fixture(params=["table", "rounded table", "no table"])
 def table(request, monkeypatch):
-    """With layer 1's share of every token as a table to look up, and with the product it saves."""
-    if request.param == "no table":
+    """With layer 1's share of every token as a table to look up, in float32 or int8, and with the product it saves."""
+    if request.param != "table":
         monkeypatch.setattr(onnx_weights, "_TABLE_BYTES", 0)
-    return request.param == "table"
+    if request.param == "no table":
+        monkeypatch.setattr(onnx_weights, "_ROUNDED_TABLE_BYTES", 0)
+    return request.param
 
 
 def assert_same_attention(engine, state, other, others_state):
@@ -64,7 +66,7 @@ def states_of(engine, config, ids, batch=3):
 @each(GRID | WIDE)
 def test_both_engines_compute_the_same(config, table):
     torch_, onnx = engines(config)
-    assert ("table" in onnx._arrays) == table
+    assert ("table" in onnx._arrays) == (table == "table")
     ids, more = random_ids(6, 5, config.vocab_size), random_ids(6, 3, config.vocab_size, seed=4)
     context = random_context(config, 3)
     found, state = onnx.prefill(ids, onnx.start(context, 6))
@@ -130,6 +132,10 @@ def test_misuse_is_refused_as_by_torch():
 def test_8_bits_are_near_float32_and_not_the_same(config, table):
     made = decoder(config)
     whole, rounded = (onnx_engine(made, precision) for precision in PRECISIONS)
+    if table == "no table":
+        assert "table" not in rounded._arrays
+    else:
+        assert rounded._arrays["table"].dtype == (np.float32 if table == "table" else np.int8)
     assert all(
         array.dtype == np.int8 for name, array in rounded._arrays.items() if name in ("recurrent0", "output")
     )
@@ -139,17 +145,17 @@ def test_8_bits_are_near_float32_and_not_the_same(config, table):
     assert np.abs(found - expected).max() > 1e-5
 
 
-def test_a_column_of_small_weights_keeps_its_precision():
+def test_a_row_of_small_weights_keeps_its_precision():
     weight = np.stack([np.linspace(-1, 1, 200), np.linspace(-1e-3, 1e-3, 200), np.zeros(200)])
-    steps, scale = onnx_weights._rounded(weight.astype(np.float32))
-    assert steps.shape == (200, 3) and steps.dtype == np.int8 and scale.shape == (3,)
-    error = np.abs(steps.T * scale[:, None] - weight)
+    steps, scale = onnx_weights._rounded(weight.astype(np.float32), 64)
+    assert steps.shape == (3, 200) and steps.dtype == np.int8 and scale.shape == (3, 1)
+    error = np.abs(steps * scale - weight)
     assert error[0].max() < 1 / 127 and error[1].max() < 1e-3 / 127 and not error[2].any()
 
 
 def test_products_of_two_steps_fit_into_the_sums_of_old_processors():
-    steps, _ = onnx_weights._rounded(np.linspace(-3, 3, 64, dtype=np.float32)[None])
-    assert 2 * 255 * int(np.abs(steps.astype(int)).max()) < 2**15
+    arrays = onnx_engine(decoder(CONFIG), "int8")._arrays
+    assert 2 * 255 * int(np.abs(arrays["recurrent0"].astype(int)).max()) < 2**15
 
 
 def test_an_unknown_precision_is_refused_by_name():

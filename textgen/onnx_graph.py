@@ -154,6 +154,9 @@ def decoder_graph(config: DecoderConfig, arrays: Mapping[str, np.ndarray], whole
     for layer in range(config.num_layers):
         if layer == 0 and "table" in arrays:
             gates_x = on("Gather", on.weight("table"), "ids")
+            if "table.scale" in arrays:
+                scale = on("Gather", on.weight("table.scale"), "ids")
+                gates_x = on("Mul", on("Cast", gates_x, to=_FLOAT), scale)
         else:
             x = x or on("Gather", on.weight("embedding"), "ids")
             gates_x = on.product(f"input{layer}", x, bounded=not attended)
