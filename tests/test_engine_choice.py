@@ -158,6 +158,11 @@ DAMAGE = {
         bundle.HEADER,
         "newer than this program knows",
     ),
+    "an older format": (
+        graphs(format=bundle.GRAPHS_FORMAT - 1),
+        bundle.HEADER,
+        "older than this program reads",
+    ),
     "a format below the first": (graphs(format=0), bundle.HEADER, "graphs"),
     "no format": (graphs(format=None), bundle.HEADER, "damaged"),
     "a format in words": (graphs(format="one"), bundle.HEADER, "damaged"),

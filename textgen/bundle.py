@@ -22,7 +22,7 @@ from textgen.errors import UserError
 from textgen.onnx_weights import PRECISIONS
 
 FORMAT = 1
-GRAPHS_FORMAT = 1
+GRAPHS_FORMAT = 2
 HEADER, WEIGHTS, CARD = "model.json", "model.safetensors", "README.md"
 
 
@@ -189,6 +189,9 @@ def read_graphs(stored: Bundle, again: str, names: Iterable[str] = ()) -> Graphs
     if made > GRAPHS_FORMAT:
         newer = f"graphs of format {made} are newer than this program knows ({GRAPHS_FORMAT})"
         raise UserError(f"{path}: {newer}; update it, or make them anew: {again}")
+    if made < GRAPHS_FORMAT:
+        older = f"graphs of format {made} are older than this program reads ({GRAPHS_FORMAT})"
+        raise UserError(f"{path}: {older}; make them anew: {again}")
     if said.get("weights") != stored.hash:
         raise UserError(
             f"{stored.folder / WEIGHTS}: not the weights that the graphs are of; make them anew: {again}"
