@@ -1,4 +1,4 @@
-"""The command line: caption, train, evaluate, score, export, info."""
+"""The command line: caption, train, evaluate, score, export, info, app."""
 
 from __future__ import annotations
 
@@ -221,6 +221,33 @@ class InfoCommand:
         return 0
 
 
+@dataclass(frozen=True)
+class AppCommand:
+    """Open the page: captions, text, scores and models in a browser. Ctrl-C ends it."""
+
+    model: ModelFolder = None
+    """The captioner it begins with; without it, the model in the box."""
+    text_model: Annotated[Path | None, arg(metavar="NAME|DIR")] = None
+    """The text model it begins with: one in the box by its name, or a folder."""
+    engine: str = "auto"
+    """onnx (ONNX Runtime), torch, or auto: the first where the model has graphs."""
+    host: str = "localhost"
+    """Whom it serves: localhost this machine only, 0.0.0.0 the whole network."""
+    port: int = 8501
+    """Of the address, http://HOST:PORT."""
+    no_browser: bool = False
+    """Open no browser."""
+
+    def run(self) -> int:
+        if not 1 <= self.port <= 65535:
+            raise UserError(f"port: {self.port} is outside 1 to 65535")
+        from captioner.page_server import serve
+
+        return serve(
+            self.host, self.port, self.model, self.text_model, self.engine, browser=not self.no_browser
+        )
+
+
 COMMANDS = {
     "caption": CaptionCommand,
     "train": TrainCommand,
@@ -228,6 +255,7 @@ COMMANDS = {
     "score": ScoreCommand,
     "export": ExportCommand,
     "info": InfoCommand,
+    "app": AppCommand,
 }
 
 

@@ -1,0 +1,87 @@
+"""Pieces that all pages share: how a page begins, how errors and downloads look."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+import streamlit as st
+
+from textgen.errors import UserError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+_OURS = "Something went wrong on our side. Please try again; the other photos and texts are safe."
+_log = logging.getLogger(__name__)
+
+
+def style() -> None:
+    """The style sheet, once a run."""
+    st.html(Path(__file__).with_name("style.css"))
+
+
+def heading(title: str, lead: str) -> None:
+    """The page's title, and a sentence under it."""
+    st.title(title, anchor=False)
+    st.markdown(f":gray[{lead}]")
+
+
+def friendly(error: Exception) -> str:
+    """One sentence for a person: what a UserError says; of a defect of ours nothing but that it is one."""
+    if not isinstance(error, UserError):
+        _log.error("unexpected", exc_info=error)
+        return _OURS
+    text = str(error).strip()
+    text = text[:1].upper() + text[1:]
+    return text if text.endswith((".", "!", "?")) else text + "."
+
+
+def show_error(error: Exception) -> None:
+    """The sentence in a box; markup in it is shown as typed."""
+    st.error(_plain(friendly(error)), icon=":material/error:")
+
+
+@contextmanager
+def errors_shown() -> Iterator[None]:
+    """Whatever goes wrong inside is shown as one sentence, and the page goes on below."""
+    try:
+        yield
+    except Exception as error:
+        show_error(error)
+
+
+def shows_errors(function: Callable[P, R]) -> Callable[P, R | None]:
+    """The same around a function; under `@st.fragment`, which runs without the rest of the page."""
+
+    @wraps(function)
+    def shown(*args: P.args, **kwargs: P.kwargs) -> R | None:
+        with errors_shown():
+            return function(*args, **kwargs)
+        return None
+
+    return shown
+
+
+def download(
+    label: str, data: Callable[[], str | bytes], file_name: str, mime: str, *, help: str | None = None
+) -> None:
+    """A button that makes its file when it is pressed, so that it is never out of date."""
+    st.download_button(
+        label,
+        data,
+        file_name,
+        mime,
+        key=f"download-{file_name}",
+        help=help,
+        on_click="ignore",
+        icon=":material/download:",
+    )
+
+
+def _plain(text: str) -> str:
+    """`text` with what Streamlit's Markdown would read as markup made harmless."""
+    return "".join(f"\\{sign}" if sign in "\\`*_{}[]()<>#+-!|:$~" else sign for sign in text)

@@ -1,0 +1,58 @@
+"""Starts the server of the page. The package `app` is neither imported here nor needed by anything else."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+from captioner.caption import KIND
+from textgen import text_model
+from textgen.bundle import read_header
+from textgen.engine_choice import ENGINES
+from textgen.errors import UserError
+
+_PREFIX = "CAPTIONER_APP_"  # of the variables that the page reads
+
+
+def serve(
+    host: str, port: int, model: Path | None, text: Path | None, engine: str, *, browser: bool = True
+) -> int:
+    """Runs Streamlit's server until it is stopped; returns its exit status.
+
+    The page begins with the captioner in `model` and the text model `text`. Raises UserError when one of them
+    is none, or when Streamlit is not installed.
+    """
+    page = find_spec("app")
+    if find_spec("streamlit") is None or page is None or page.origin is None:
+        raise UserError("app: needs streamlit, not installed here: pip install 'captioner[app]'")
+    if engine not in ENGINES:
+        raise UserError(f"engine: unknown {engine!r}; known: {', '.join(ENGINES)}")
+    told = {"ENGINE": engine}
+    if model is not None:
+        read_header(model, KIND)
+        told["MODEL"] = str(model.absolute())
+    if text is not None:
+        folder = text_model.model_folder(str(text))
+        read_header(folder, text_model.KIND)
+        told["TEXT_MODEL"] = str(folder.absolute())
+    environment = {**os.environ, **{_PREFIX + name: value for name, value in told.items()}}
+    script = Path(page.origin).with_name("main.py")
+    # The page's own package is found first, and not an app.py of the folder that this is started in.
+    paths = [str(script.parent.parent), os.environ.get("PYTHONPATH", "")]
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
+    options = {"server.address": host, "server.port": port}
+    if upload := os.environ.get(_PREFIX + "UPLOAD_MB"):
+        options["server.maxUploadSize"] = upload
+    if not browser:
+        options["server.headless"] = "true"
+    command = [sys.executable, "-P", "-m", "streamlit", "run", str(script)]
+    command += [f"--{name}={value}" for name, value in options.items()]
+    server = subprocess.Popen(command, env=environment)
+    while True:
+        try:
+            return server.wait()
+        except KeyboardInterrupt:  # which the server has had, too, and now ends
+            continue
