@@ -29,6 +29,12 @@ class Limits:
     """Visitors that wait for one; the next is told that it is busy."""
     wait_seconds: float = 20
     """How long a visitor waits before being told that it is busy."""
+    text_length: int = 2000
+    """Characters or words of one text."""
+    evaluation_mb: int = 200
+    """Megabytes of what one visitor uploads to be captioned and scored, a ZIP archive's unpacked."""
+    open_folders: int = 1
+    """Whether a visitor may use models from folders of this machine; 0 where strangers visit."""
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -65,6 +71,9 @@ _RANGES = {
     "inferences": (1, 256),
     "queue": (0, 10_000),
     "wait_seconds": (0.1, 600),
+    "text_length": (50, 10_000),
+    "evaluation_mb": (1, 2000),
+    "open_folders": (0, 1),
 }
 
 
