@@ -9,6 +9,7 @@ from app.resources import warm_up
 
 PAGES = [
     st.Page("pages/captions.py", title="Captions", icon=":material/photo_camera:", default=True),
+    st.Page("pages/text.py", title="Text", icon=":material/edit_note:"),
 ]
 
 st.set_page_config(page_title="Captioner", page_icon=":material/photo_camera:", layout="wide")

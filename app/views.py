@@ -42,7 +42,7 @@ def friendly(error: Exception) -> str:
 
 def show_error(error: Exception) -> None:
     """The sentence in a box; markup in it is shown as typed."""
-    st.error(_plain(friendly(error)), icon=":material/error:")
+    st.error(plain(friendly(error)), icon=":material/error:")
 
 
 @contextmanager
@@ -82,6 +82,6 @@ def download(
     )
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """`text` with what Streamlit's Markdown would read as markup made harmless."""
     return "".join(f"\\{sign}" if sign in "\\`*_{}[]()<>#+-!|:$~" else sign for sign in text)

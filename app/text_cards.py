@@ -1,0 +1,113 @@
+"""Generated texts as cards: shown as they grow, then with a button to copy and words that can be tapped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import streamlit as st
+
+from captioner.report_plots import Html, element, joined
+from textgen.alternatives import Place
+from textgen.generator import GeneratedText
+
+_HERE = Path(__file__)
+_NAMES = {"": "the end", " ": "space", "\n": "line break", "\n\n": "new paragraph"}
+_SURPRISING = 0.3  # less likely words are tinted, the more the less
+
+
+@dataclass(frozen=True)
+class Card:
+    """One text."""
+
+    title: str
+    text: GeneratedText
+    note: str = ""
+    """How it came to stop, or that it is growing."""
+    places: Sequence[Place] = ()
+    """Makes its words buttons, where there are any."""
+
+
+_wired = st.components.v2.component(
+    "captioner_texts",
+    html="<div data-texts></div>",
+    js=_HERE.with_suffix(".js").read_text(encoding="utf-8"),
+    isolate_styles=False,  # the style sheet is that of the growing texts
+)
+
+
+def show_growing(slot: st.delta_generator.DeltaGenerator, cards: Sequence[Card]) -> None:
+    """The cards in a place of the page, which may be called again and again."""
+    slot.html(_cards(cards, growing=True))
+
+
+def show(cards: Sequence[Card]) -> None:
+    """The cards, which can be copied, and whose words can be tapped where they have places."""
+    others = [[_other(place) for place in card.places] for card in cards]
+    _wired(key="texts", data={"html": _cards(cards), "places": others})
+
+
+def style() -> None:
+    """The cards' style sheet, once a run."""
+    st.html(_HERE.with_suffix(".css"))
+
+
+def _cards(cards: Sequence[Card], growing: bool = False) -> Html:
+    shown = (_card(card, growing) for card in cards)
+    return element("div", *shown, class_="texts many" if len(cards) > 1 else "texts")
+
+
+def _card(card: Card, growing: bool) -> Html:
+    copy = element("button", "Copy", type="button", class_="text-copy", aria_live="polite", hidden=True)
+    head = element("header", element("h3", card.title), "" if growing else copy)
+    prompt = element("span", card.text.prompt, class_="prompt")
+    if card.places:
+        words = joined(*(_word(place, number) for number, place in enumerate(card.places)))
+        label = "The text; arrow keys step through its words"
+        said = element("div", words, class_="words", role="group", aria_label=label)
+        others = element("div", class_="others", aria_live="polite", hidden=True)
+    else:
+        said = element("span", card.text.text)
+        others = Html()
+    caret = element("span", class_="caret", aria_hidden="true") if growing else Html()
+    body = element("div", prompt, said, caret, class_="text", dir="auto")
+    note = element("p", card.note, class_="note") if card.note else Html()
+    return element(
+        "article", head, body, others, note, class_="text-card", aria_busy="true" if growing else None
+    )
+
+
+def _word(place: Place, number: int) -> Html:
+    surprise = max(0.0, 1 - place.probability / _SURPRISING)
+    return element(
+        "span",
+        place.text,
+        class_="word break" if place.text.strip(" ").startswith("\n") else "word",
+        role="button",
+        # One stop for the tab key; arrows go from word to word.
+        tabindex=-1 if number else 0,
+        style=f"--surprise: {surprise:.2f}" if surprise > 0 else None,
+        aria_label=_name(place.text) if not place.text.strip() else None,
+    )
+
+
+def _other(place: Place) -> dict:
+    """What the page's script shows when a word is tapped."""
+    choices = [
+        [_name(choice.text), _percent(choice.probability), choice.probability, rank == place.rank]
+        for rank, choice in enumerate(place.likeliest, 1)
+    ]
+    if place.rank > len(choices):
+        choices.append([_name(place.text), _percent(place.probability), place.probability, True])
+    return {"title": f"Instead of “{_name(place.text)}” it might have said:", "choices": choices}
+
+
+def _name(piece: str) -> str:
+    return _NAMES.get(piece) or piece.strip(" ")
+
+
+def _percent(probability: float) -> str:
+    if probability < 0.001:
+        return "under 0.1 %"
+    return f"{probability:.0%}".replace("%", " %") if probability >= 0.1 else f"{100 * probability:.1f} %"
