@@ -45,7 +45,7 @@ def main() -> None:
         elif written:
             _show(generator, written)
         else:
-            st.markdown(":gray[What it writes will stand here.]")
+            views.note("What it writes will stand here.")
 
 
 def _model() -> TextGenerator:
@@ -194,7 +194,7 @@ def _show(generator: TextGenerator, written: Written) -> None:
             for (title, text), found in zip(_titled(written), places, strict=True)
         ]
     )
-    st.markdown(f":gray[{views.plain(task.model)} · seed {task.config.seed}]")
+    views.note(f"{task.model} · seed {task.config.seed}")
 
 
 def _note(text: GeneratedText, written: Written) -> str:
