@@ -8,7 +8,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from captioner.report_plots import Html, element, joined
+from captioner.web_page import Html, element, joined
 from textgen.alternatives import Place
 from textgen.generator import GeneratedText
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -67,24 +67,24 @@ class CaptionCommand:
             raise UserError(f"--attention: draws one photo, and {len(photos)} are given")
 
         from captioner.caption import Captioner
+        from captioner.caption_exports import captions_document
         from captioner.images import ImageError
 
         captioner = Captioner.load(self.model, self.engine)
         results, failed = [], 0
         found = captioner.caption_each(photos, config, attention=bool(self.attention))
         for photo, captions in zip(photos, found, strict=True):
+            results.append((str(photo), captions))
             if isinstance(captions, ImageError):
                 failed += 1
-                results.append({"photo": str(photo), "error": str(captions)})
                 print(f"captioner: {captions}", file=sys.stderr)
                 continue
-            results.append({"photo": str(photo), "captions": [_as_json(caption) for caption in captions]})
             if not self.json:
                 print(_as_text(str(photo), captions, alone=len(photos) == 1), flush=True)
             if self.attention:
                 _draw_attention(self.attention, photo, captions[0])
         if self.json:
-            print_json({"model": captioner.hash, **asdict(config), "photos": results})
+            print_json(captions_document(captioner.hash, config, results))
         return 0 if not failed else 2 if failed == len(photos) else 1
 
 
@@ -273,10 +273,6 @@ def _print_report(report: dict, as_json: bool) -> None:
     from captioner.report_text import report_text
 
     print(report_text(report))
-
-
-def _as_json(caption: Caption) -> dict:
-    return {"text": caption.text, "log_prob": round(caption.log_prob, 4), "finished": caption.finished}
 
 
 def _as_text(photo: str, captions: Sequence[Caption], alone: bool) -> str:
