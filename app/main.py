@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import streamlit as st
 
 from app import views
@@ -10,10 +12,15 @@ from app.resources import warm_up
 PAGES = [
     st.Page("pages/captions.py", title="Captions", icon=":material/photo_camera:", default=True),
     st.Page("pages/text.py", title="Text", icon=":material/edit_note:"),
+    st.Page("pages/evaluate.py", title="Evaluate", icon=":material/analytics:"),
+    st.Page("pages/models.py", title="Models", icon=":material/neurology:"),
 ]
 
-st.set_page_config(page_title="Captioner", page_icon=":material/photo_camera:", layout="wide")
+LOGO = str(Path(__file__).with_name("logo.svg"))
+
+st.set_page_config(page_title="Captioner", page_icon=LOGO, layout="wide")
 page = st.navigation(PAGES, position="top")
+st.logo(LOGO, size="large")
 views.style()
 with views.errors_shown():
     if "warm" not in st.session_state:

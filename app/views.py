@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
+from string import punctuation
 from typing import ParamSpec, TypeVar
 
 import streamlit as st
 
+from captioner.web_page import element
 from textgen.errors import UserError
 
 P = ParamSpec("P")
@@ -27,7 +29,12 @@ def style() -> None:
 def heading(title: str, lead: str) -> None:
     """The page's title, and a sentence under it."""
     st.title(title, anchor=False)
-    st.markdown(f":gray[{lead}]")
+    st.html(element("p", lead, class_="lead"))
+
+
+def note(text: str) -> None:
+    """A quiet line, shown as it is."""
+    st.html(element("p", text, class_="note", dir="auto"))
 
 
 def friendly(error: Exception) -> str:
@@ -67,7 +74,13 @@ def shows_errors(function: Callable[P, R]) -> Callable[P, R | None]:
 
 
 def download(
-    label: str, data: Callable[[], str | bytes], file_name: str, mime: str, *, help: str | None = None
+    label: str,
+    data: Callable[[], str | bytes],
+    file_name: str,
+    mime: str,
+    *,
+    help: str | None = None,
+    disabled: bool = False,
 ) -> None:
     """A button that makes its file when it is pressed, so that it is never out of date."""
     st.download_button(
@@ -77,6 +90,7 @@ def download(
         mime,
         key=f"download-{file_name}",
         help=help,
+        disabled=disabled,
         on_click="ignore",
         icon=":material/download:",
     )
@@ -84,4 +98,4 @@ def download(
 
 def plain(text: str) -> str:
     """`text` with what Streamlit's Markdown would read as markup made harmless."""
-    return "".join(f"\\{sign}" if sign in "\\`*_{}[]()<>#+-!|:$~" else sign for sign in text)
+    return "".join(f"\\{sign}" if sign in punctuation else sign for sign in text)
