@@ -12,6 +12,7 @@ _BOOKKEEPING = {"phase", "epoch", "steps", "skipped_steps", "seconds", "peak_mem
 _NAMES = {"loss": "training", "nats": "held out", "bits_per_character": "bits a character"}
 _LOSSES = "nats a token"
 _HEIGHT = 260  # pixels
+_NEUTRAL = "#7d828b"  # readable on light and dark
 
 
 def figures(log: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -64,6 +65,8 @@ def phase_chart(phases: Sequence[tuple[str, Mapping[str, float]]]) -> alt.LayerC
         x=alt.X("CIDEr:Q", title="CIDEr on the dev split", axis=alt.Axis(tickCount=6)),
         y=alt.Y("phase:N", title=None, sort=None),
     )
-    numbers = bars.mark_text(align="left", dx=5).encode(text=alt.Text("CIDEr:Q", format=".1f"))
+    numbers = bars.mark_text(align="left", dx=5, color=_NEUTRAL).encode(
+        text=alt.Text("CIDEr:Q", format=".1f")
+    )
     chart = bars.mark_bar(cornerRadiusEnd=3, height=18) + numbers
     return chart.properties(background="transparent")

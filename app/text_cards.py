@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from textgen.generator import GeneratedText
 
 _HERE = Path(__file__)
 _NAMES = {"": "the end", " ": "space", "\n": "line break", "\n\n": "new paragraph"}
-_SURPRISING = 0.3  # less likely words are tinted, the more the less
+_EXPECTED, _SURPRISING = 0.2, 0.001  # probabilities between which a word's tint grows
 
 
 @dataclass(frozen=True)
@@ -79,17 +80,25 @@ def _card(card: Card, growing: bool) -> Html:
 
 
 def _word(place: Place, number: int) -> Html:
-    surprise = max(0.0, 1 - place.probability / _SURPRISING)
-    return element(
+    shown = place.text.strip(" ") or place.text
+    space = place.text[: place.text.index(shown)]  # stays outside, where it has no tint
+    word = element(
         "span",
-        place.text,
-        class_="word break" if place.text.strip(" ").startswith("\n") else "word",
+        shown,
+        class_="word break" if shown.startswith("\n") else "word",
         role="button",
         # One stop for the tab key; arrows go from word to word.
         tabindex=-1 if number else 0,
-        style=f"--surprise: {surprise:.2f}" if surprise > 0 else None,
-        aria_label=_name(place.text) if not place.text.strip() else None,
+        style=f"--surprise: {_surprise(place.probability):.2f}",
+        aria_label=_NAMES.get(shown),
     )
+    return joined(space, word)
+
+
+def _surprise(probability: float) -> float:
+    """0 for what was to be expected, up to 1."""
+    nats = math.log(_EXPECTED / max(probability, 1e-30))
+    return min(1.0, max(0.0, nats / math.log(_EXPECTED / _SURPRISING)))
 
 
 def _other(place: Place) -> dict:

@@ -17,7 +17,7 @@ from captioner.evaluate import Found
 from captioner.score import ReportConfig
 from textgen.errors import UserError
 
-_SCORED = "evaluate_scored"  # key of a session
+_SCORED = "evaluate_scored_"  # begins the keys of a session, one a way
 _ALL = "all"
 _FILES, _MODEL = "My captions", "A model's captions"
 _FORMS = """\
@@ -44,13 +44,13 @@ def main() -> None:
             _score_files()
         else:
             _score_model()
-    if scored := st.session_state.get(_SCORED):
+    if scored := st.session_state.get(_SCORED + way):
         _show(scored)
 
 
 def _score_files() -> None:
     most = limits().upload_mb
-    left, right = st.columns(2, gap="large")
+    left, right = st.columns(2, gap="medium")
     predictions = left.file_uploader("Captions to score", max_upload_size=most, key="evaluate-predictions")
     references = right.file_uploader(
         "Captions by people", accept_multiple_files=True, max_upload_size=most, key="evaluate-references"
@@ -58,7 +58,7 @@ def _score_files() -> None:
     with st.expander("Which files?"):
         st.markdown(_FORMS)
     with st.expander("More settings"):
-        left, right = st.columns(2, gap="large")
+        left, right = st.columns(2, gap="medium")
         other = left.file_uploader(
             "A second system's captions, to compare", max_upload_size=most, key="evaluate-other"
         )
@@ -74,15 +74,15 @@ def _score_files() -> None:
     if predictions is None or not references:
         raise UserError("give the captions to score, and one or more files of captions by people")
     files = Files(predictions, references, other, None if split == _ALL else split, pictures, train)
-    st.session_state.pop(_SCORED, None)
+    st.session_state.pop(_SCORED + _FILES, None)
     with st.spinner("Scoring"), gate().place():
-        st.session_state[_SCORED] = score_uploads(files, ReportConfig(), limits())
+        st.session_state[_SCORED + _FILES] = score_uploads(files, ReportConfig(), limits())
 
 
 def _score_model() -> None:
     folder = chosen_captioner_folder()
     name = "model in the box" if folder == MODEL_IN_THE_BOX else folder.name
-    left, right = st.columns(2, gap="large")
+    left, right = st.columns(2, gap="medium")
     files = left.file_uploader(
         "Captioned photos, or a ZIP archive of them",
         accept_multiple_files=True,
@@ -112,7 +112,7 @@ def _score_model() -> None:
         return
     if not files:
         raise UserError("give photos and the file of their captions")
-    st.session_state.pop(_SCORED, None)
+    st.session_state.pop(_SCORED + _MODEL, None)
     bar, stop = st.empty(), st.empty()
     # Whatever is clicked ends a run of this page, and so this job: its files are gone at once.
     stop.button("Stop", icon=":material/stop_circle:", key="evaluate-stop")
@@ -124,7 +124,7 @@ def _score_model() -> None:
             bar.progress(count / total, text=f"{count:,} of {total:,} photos")
 
     try:
-        st.session_state[_SCORED] = score_model(
+        st.session_state[_SCORED + _MODEL] = score_model(
             chosen_captioner(), name, files, split, DecodingConfig(beam=beam), ReportConfig(), limits(), watch
         )
     finally:

@@ -32,7 +32,7 @@ def main() -> None:
         "Text",
         "Type a beginning, and watch a small neural network read on. It writes well and means nothing.",
     )
-    asked, shown = st.columns([5, 8], gap="large")
+    asked, shown = st.columns([5, 8], gap="medium")
     with asked:
         generator = _model()
         task = _task(generator)
