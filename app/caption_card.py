@@ -20,26 +20,40 @@ _LONGEST = 500  # characters of a correction
 @views.shows_errors
 def caption_card(album: Album, photo: Photo) -> None:
     """The card of a photo with captions. What is pressed in it runs nothing else."""
+    if album.corrected_now:
+        album.corrected_now = False
+        st.rerun()
     key = str(photo.number)
     with st.container(border=True, key=f"card-{key}"):
         left, right = st.columns([5, 6], gap="medium")
+        with left:
+            _picture(photo, key)
         with right:
             _caption(photo, key)
             _alternatives(photo, key)
-            word = _words(photo, key)
             _actions(album, photo, key)
-        with left:
-            _picture(photo, word)
 
 
-def _picture(photo: Photo, word: int | None) -> None:
-    if word is None:
-        st.image(photo.thumbnail, alt=photo.caption, width="stretch")
-    else:
-        caption = photo.captions[photo.choice]
-        lit = heat_map(load_image(photo.thumbnail), caption.attention[word])
-        st.image(lit, alt=f"Where the model looked for “{caption.words[word]}”", width="stretch")
-    views.note(photo.name + (f" · {photo.note}" if photo.note else ""))
+@st.fragment
+@views.shows_errors
+def _picture(photo: Photo, key: str) -> None:
+    """The photo, and below it the words of its caption: one that is pressed shows where the model looked for it."""
+    caption = photo.captions[photo.choice]
+    place = st.container(gap="xsmall")
+    word = st.pills(
+        "Where the model looked for each word",
+        range(len(caption.words)),
+        format_func=lambda index: views.plain(caption.words[index]),
+        key=f"word-{key}-{hash(photo.said_by)}-{photo.choice}",
+        wrap=True,
+    )
+    with place:
+        if word is None:
+            st.image(photo.thumbnail, alt=photo.caption, width="stretch")
+        else:
+            lit = heat_map(load_image(photo.thumbnail), caption.attention[word])
+            st.image(lit, alt=f"Where the model looked for “{caption.words[word]}”", width="stretch")
+        views.note(photo.name + (f" · {photo.note}" if photo.note else ""))
 
 
 def _caption(photo: Photo, key: str) -> None:
@@ -73,40 +87,33 @@ def _alternatives(photo: Photo, key: str) -> None:
     )
 
 
-def _words(photo: Photo, key: str) -> int | None:
-    """Which word of the caption the picture shall show; None for the whole picture."""
-    caption = photo.captions[photo.choice]
-    return st.pills(
-        "Where the model looked for each word",
-        range(len(caption.words)),
-        format_func=lambda index: views.plain(caption.words[index]),
-        key=f"word-{key}-{hash(photo.said_by)}-{photo.choice}",
-        wrap=True,
-    )
-
-
 def _actions(album: Album, photo: Photo, key: str) -> None:
     with st.container(horizontal=True):
-        with st.popover("Correct", icon=":material/edit:", key=f"correct-{key}"):
-            _correction(photo, key)
+        window = st.popover("Correct", icon=":material/edit:", key=f"correct-{key}", on_change="rerun")
+        if window.open:
+            with window:
+                _correction(album, photo, key)
         if st.button("Remove", icon=":material/delete:", key=f"remove-{key}", type="tertiary"):
             album.remove(photo)
             st.rerun()
 
 
-def _correction(photo: Photo, key: str) -> None:
+def _correction(album: Album, photo: Photo, key: str) -> None:
+    def save() -> None:
+        text = " ".join(st.session_state[f"text-{key}"].split())
+        photo.correction = "" if text == photo.captions[photo.choice].text else text
+        st.session_state[f"correct-{key}"] = False
+        album.corrected_now = True
+
     with st.form(f"correction-{key}", border=False):
-        text = st.text_area(
+        st.text_area(
             "What the photo shows",
             photo.caption,
             max_chars=_LONGEST,
             key=f"text-{key}",
             help="An empty text brings the model's caption back.",
         )
-        if st.form_submit_button("Save", type="primary"):
-            text = " ".join(text.split())
-            photo.correction = "" if text == photo.captions[photo.choice].text else text
-            st.rerun()
+        st.form_submit_button("Save", type="primary", on_click=save)
 
 
 def _option(caption: Caption) -> str:

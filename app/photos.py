@@ -71,6 +71,8 @@ class Album:
     """How many photos were taken, removed ones included."""
     stopped: tuple[str, DecodingConfig] | None = None
     """The model and settings with which the visitor wants no further captions."""
+    corrected_now: bool = False
+    """A caption has been corrected that the downloads do not know of yet."""
     uploads: int = 0
     """How many uploads have been taken; a part of the key of the widgets, which so become empty again."""
 

@@ -43,7 +43,8 @@ def friendly(error: Exception) -> str:
         _log.error("unexpected", exc_info=error)
         return _OURS
     text = str(error).strip()
-    text = text[:1].upper() + text[1:]
+    if ": " not in text:  # else it begins with a name, which stays as it is
+        text = text[:1].upper() + text[1:]
     return text if text.endswith((".", "!", "?")) else text + "."
 
 
