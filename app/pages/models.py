@@ -32,20 +32,20 @@ def main() -> None:
     in_use = (chosen_captioner_folder(), chosen_text_folder())
     folders = [MODEL_IN_THE_BOX, *(MODELS / name for name in models_in_the_box())]
     folders = list(dict.fromkeys([*folders, *in_use, *st.session_state.get(_OPENED, ())]))
-    for folder in folders:
-        with st.container(border=True, key=f"card-{folder}"), views.errors_shown():
-            _show(read_info(folder), folder in in_use)
+    for number, folder in enumerate(folders):
+        with st.container(border=True, key=f"card-model-{number}"), views.errors_shown():
+            _show(read_info(folder), folder in in_use, number)
     if limits().open_folders:
         with views.errors_shown():
             _open()
 
 
-def _show(info: ModelInfo, used: bool) -> None:
+def _show(info: ModelInfo, used: bool, number: int) -> None:
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         st.subheader(info.title, anchor=False, width="content")
         if used:
             st.badge("In use", icon=":material/check:", color="green")
-        elif st.button(f"Use for {'captions' if info.captions else 'text'}", key=f"use-{info.folder}"):
+        elif st.button(f"Use for {'captions' if info.captions else 'text'}", key=f"use-{number}"):
             _use(info)
             st.rerun()
     purpose = "Captions photos" if info.captions else "Writes text"
@@ -54,7 +54,7 @@ def _show(info: ModelInfo, used: bool) -> None:
         for name, value in info.figures:
             st.metric(name, value, width="content")
     if info.log:
-        _training(info)
+        _training(info, number)
     elif len(info.phases) > 1:
         with st.expander("Its training", icon=":material/show_chart:"):
             st.altair_chart(curves.phase_chart(info.phases), alt="CIDEr after each phase of its training")
@@ -63,13 +63,13 @@ def _show(info: ModelInfo, used: bool) -> None:
             st.markdown(info.card)
 
 
-def _training(info: ModelInfo) -> None:
+def _training(info: ModelInfo, number: int) -> None:
     with st.expander("Its training", icon=":material/show_chart:"):
         names = curves.figures(info.log)
         if not names:
             views.note("Its log holds no figures.")
             return
-        figure = st.selectbox("Figure", names, format_func=curves.title, key=f"figure-{info.folder}")
+        figure = st.selectbox("Figure", names, format_func=curves.title, key=f"figure-{number}")
         chart = curves.log_chart(info.log, figure)
         st.altair_chart(chart, alt=f"{curves.title(figure)} over {len(info.log)} evaluations")
 

@@ -53,7 +53,7 @@ def _model() -> TextGenerator:
     folders = [MODELS / name for name in models_in_the_box()]
     folders += [chosen] * (chosen not in folders)
     picked = st.segmented_control(
-        "Model", folders, default=chosen, required=True, format_func=_title, key=f"text-model-{chosen}"
+        "Model", folders, default=chosen, required=True, format_func=_title, key="text-model"
     )
     if picked != chosen:
         choose_text_model(picked)
