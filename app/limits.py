@@ -27,7 +27,7 @@ class Limits:
     """Computations of models at once."""
     queue: int = 60
     """Visitors that wait for one; the next is told that it is busy."""
-    wait_seconds: float = 20
+    wait_seconds: float = 20.0
     """How long a visitor waits before being told that it is busy."""
     text_length: int = 2000
     """Characters or words of one text."""

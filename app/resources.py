@@ -37,7 +37,7 @@ def chosen_captioner() -> Captioner:
 
 def chosen_captioner_folder() -> Path:
     """Its folder: what was chosen on the page, else on the command line, else the model in the box."""
-    return st.session_state.get(_CAPTIONER) or _asked_for("MODEL") or MODEL_IN_THE_BOX
+    return st.session_state.get(_CAPTIONER) or Path(_asked_for("MODEL") or MODEL_IN_THE_BOX)
 
 
 def choose_captioner(folder: Path) -> None:
@@ -98,14 +98,13 @@ def _stamp(folder: Path) -> tuple[tuple[str, int, int], ...]:
     return tuple(sorted((name, stat.st_mtime_ns, stat.st_size) for name, stat in found))
 
 
-def _asked_for(name: str) -> Path | None:
+def _asked_for(name: str) -> str | None:
     """What `captioner app` was told."""
-    text = os.environ.get(PREFIX + name)
-    return Path(text) if text else None
+    return os.environ.get(PREFIX + name) or None
 
 
 def _engine() -> str:
-    return os.environ.get(PREFIX + "ENGINE") or "auto"
+    return _asked_for("ENGINE") or "auto"
 
 
 def _quietly(load: Callable[[Path], object], folder: Path) -> None:

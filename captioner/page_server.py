@@ -20,7 +20,7 @@ _PREFIX = "CAPTIONER_APP_"  # of the variables that the page reads
 def serve(
     host: str, port: int, model: Path | None, text: Path | None, engine: str, *, browser: bool = True
 ) -> int:
-    """Runs Streamlit's server until it is stopped; returns its exit status.
+    """Becomes Streamlit's server; where a process cannot, runs it until it is stopped and returns its exit status.
 
     The page begins with the captioner in `model` and the text model `text`. Raises UserError when one of them
     is none, or when Streamlit is not installed.
@@ -50,9 +50,6 @@ def serve(
         options["server.headless"] = "true"
     command = [sys.executable, "-P", "-m", "streamlit", "run", str(script)]
     command += [f"--{name}={value}" for name, value in options.items()]
-    server = subprocess.Popen(command, env=environment)
-    while True:
-        try:
-            return server.wait()
-        except KeyboardInterrupt:  # which the server has had, too, and now ends
-            continue
+    if os.name == "posix":
+        os.execve(command[0], command, environment)  # whoever ends this process ends the server
+    return subprocess.call(command, env=environment)
