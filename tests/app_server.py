@@ -88,7 +88,9 @@ def visit(chromium, address: str, page: str = "", size: str = "desk", scheme: st
     elsewhere, broken = [], []
     shown = context.new_page()
     own = (address, "data:", "blob:", "about:", address.replace("http", "ws", 1))
-    shown.on("request", lambda request: elsewhere.append(request.url) if not request.url.startswith(own) else None)
+    shown.on(
+        "request", lambda request: elsewhere.append(request.url) if not request.url.startswith(own) else None
+    )
     shown.on("pageerror", lambda error: broken.append(str(error)))
     try:
         shown.goto(f"{address}/{page}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import streamlit as st
@@ -93,7 +94,7 @@ def _open() -> None:
             return
     if not typed.strip():
         raise UserError("type the folder of a model, such as runs/my-model")
-    folder = Path(typed.strip().strip("'\"")).expanduser()
+    folder = Path(os.path.expanduser(typed.strip().strip("'\"")))
     info = read_info(folder)
     _use(info)
     st.session_state[_OPENED] = [*st.session_state.get(_OPENED, ()), folder]
