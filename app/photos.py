@@ -65,6 +65,8 @@ class Album:
     """The photos of a session, the newest upload first."""
 
     photos: list[Photo] = field(default_factory=list)
+    examples: list[Path] = field(default_factory=list)
+    """Example photos that were asked for and are not yet read."""
     refusals: list[UserError] = field(default_factory=list)
     """Of the last upload: why some photos could not be taken."""
     taken: int = 0

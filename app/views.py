@@ -53,6 +53,12 @@ def show_error(error: Exception) -> None:
     st.error(plain(friendly(error)), icon=":material/error:")
 
 
+def show_busy(busy: UserError, key: str) -> None:
+    """That it is busy, and a button that runs the page, or the fragment, once more; `key` is the button's."""
+    show_error(busy)
+    st.button("Try again", key=key, icon=":material/refresh:")
+
+
 @contextmanager
 def errors_shown() -> Iterator[None]:
     """Whatever goes wrong inside is shown as one sentence, and the page goes on below."""

@@ -5,6 +5,7 @@ import shutil
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 
 import pytest
 
@@ -167,7 +168,7 @@ def test_streams_take_turns():
         thread.start()
     for thread in threads:
         thread.join(PATIENCE)
-    changes = sum(one != other for one, other in zip(order, order[1:], strict=False))
+    changes = sum(one != other for one, other in pairwise(order))
     assert len(order) == 40 and changes >= 10, "one of them had to wait for the whole of the other"
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import BinaryIO
 
@@ -14,12 +15,14 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 from app import views
 from app.caption_card import caption_card
 from app.controls import caption_controls
+from app.gate import Busy
 from app.limits import limits
 from app.photos import EXAMPLES, Album, caption_photos, waiting
 from app.resources import chosen_captioner, gate
 from captioner import Captioner, caption_exports
 from captioner.decoding import DecodingConfig
 from textgen.command_line import json_text
+from textgen.errors import UserError
 
 
 def page() -> None:
@@ -58,42 +61,49 @@ def _given(album: Album) -> list[Path | BinaryIO]:
             with st.container(width=132, gap="xsmall"):
                 if not album.photos:
                     st.image(path, alt=f"Example photo: {name}", width="stretch")
-                if st.button(name, help=f"Caption the example photo “{name}”", width="stretch"):
-                    given.append(path)
+                note = f"Caption the example photo “{name}”"
+                st.button(name, help=note, width="stretch", on_click=album.examples.append, args=(path,))
         st.space("stretch")
         camera = st.toggle("Use the camera", key="camera")
     if camera and (shot := st.camera_input("Take a photo", key=f"camera-{album.uploads}")):
         given.append(shot)
-    return given
+    return [*given, *album.examples]
 
 
 def _read(album: Album, sources: Sequence[Path | BinaryIO]) -> None:
     """Takes the photos into the album, each in its turn, and begins the page anew."""
     size = chosen_captioner().size
-    with st.container(horizontal=True, vertical_alignment="center"):
-        bar = st.progress(0.0, "Reading the photos")
-        if len(sources) > 1:
-            st.button("Stop", on_click=_finish, args=(album, sources), key="stop-reading")
-    for done in gate().steps(album.take(sources, size)):
-        _forget(sources[done - 1 : done])
-        bar.progress(done / len(sources), f"Reading the photos: {done} of {len(sources)}")
-    _finish(album, sources)
-    st.rerun()
+
+    def taken() -> Iterator[int]:
+        for done in album.take(sources, size):
+            _forget(album, sources[done - 1])
+            yield done
+
+    def finish() -> None:
+        for source in sources:
+            _forget(album, source)
+        album.uploads += 1
+
+    try:
+        ended = _watched("Reading", taken(), len(sources), finish)
+    except UserError:
+        raise
+    except Exception:  # or the next run would fail in the same way, and the next
+        finish()
+        raise
+    if ended:
+        finish()
+        st.rerun()
 
 
-def _finish(album: Album, sources: Sequence[Path | BinaryIO]) -> None:
-    """Empties the widgets, whether or not all of the photos were read."""
-    _forget(sources)
-    album.uploads += 1
-
-
-def _forget(sources: Sequence[Path | BinaryIO]) -> None:
-    """Frees the bytes of uploads, which Streamlit would keep until the session ends."""
+def _forget(album: Album, source: Path | BinaryIO) -> None:
+    """Lets go what was read, or shall not be: the bytes of an upload Streamlit would keep until the session ends."""
+    if source in album.examples:
+        album.examples.remove(source)
     context = get_script_run_ctx()
-    for source in sources:
-        if isinstance(source, UploadedFile) and context and runtime.exists():
-            files = runtime.get_instance().uploaded_file_mgr
-            files.remove_file(session_id=context.session_id, file_id=source.file_id)
+    if isinstance(source, UploadedFile) and context and runtime.exists():
+        files = runtime.get_instance().uploaded_file_mgr
+        files.remove_file(session_id=context.session_id, file_id=source.file_id)
 
 
 @st.fragment
@@ -119,25 +129,39 @@ def _caption(album: Album, captioner: Captioner, config: DecodingConfig) -> None
     count = len(waiting(album.photos, captioner, config))
     if not count:
         return
-    place = st.empty()
     if album.stopped == wanted:
-        with place.container(horizontal=True, vertical_alignment="center"):
+        with st.container(horizontal=True, vertical_alignment="center"):
             st.write(f"Stopped; {count} to do.")
-            if st.button("Go on", key="go-on"):
-                album.stopped = None
-            else:
+            if not st.button("Go on", key="go-on"):
                 return
+        album.stopped = None
+
+    def stop() -> None:
+        album.stopped = wanted
+
+    _watched("Captioning", caption_photos(album.photos, captioner, config), count, stop)
+
+
+def _watched(doing: str, work: Iterable[int], count: int, stop: Callable[[], None]) -> bool:
+    """Follows `work`, which tells how many of `count` photos are done, with a bar and a button to `stop` it.
+
+    Returns whether it came to its end; else the visitor has been told that it is busy.
+    """
+    place = st.empty()
     with place.container(horizontal=True, vertical_alignment="center"):
-        bar = st.progress(0.0, "Captioning")
+        bar = st.progress(0.0, doing)
         if count > 1:
-            st.button("Stop", on_click=_stop, args=(album, wanted), key="stop-captioning")
-    for done in gate().steps(caption_photos(album.photos, captioner, config)):
-        bar.progress(done / count, f"Captioning: {done} of {count}")
+            st.button("Stop", on_click=stop, key=f"stop-{doing}")
+    try:
+        with closing(gate().steps(work)) as steps:  # even if the visitor goes away, or presses something else
+            for done in steps:
+                bar.progress(done / count, f"{doing}: {done} of {count}")
+    except Busy as busy:
+        with place.container():
+            views.show_busy(busy, f"again-{doing}")
+        return False
     place.empty()
-
-
-def _stop(album: Album, wanted: tuple[str, DecodingConfig]) -> None:
-    album.stopped = wanted
+    return True
 
 
 def _toolbar(album: Album, captioner: Captioner, config: DecodingConfig) -> None:
