@@ -9,11 +9,13 @@ import streamlit as st
 from app import views
 from app.resources import warm_up
 
+# Not in a folder called pages: Streamlit would run these by themselves, without what follows here, for whoever opens
+# the address of one before anybody has opened the first.
 PAGES = [
-    st.Page("pages/captions.py", title="Captions", icon=":material/photo_camera:", default=True),
-    st.Page("pages/text.py", title="Text", icon=":material/edit_note:"),
-    st.Page("pages/evaluate.py", title="Evaluate", icon=":material/analytics:"),
-    st.Page("pages/models.py", title="Models", icon=":material/neurology:"),
+    st.Page("screens/captions.py", title="Captions", icon=":material/photo_camera:", default=True),
+    st.Page("screens/text.py", title="Text", icon=":material/edit_note:"),
+    st.Page("screens/evaluate.py", title="Evaluate", icon=":material/analytics:"),
+    st.Page("screens/models.py", title="Models", icon=":material/neurology:"),
 ]
 
 LOGO = str(Path(__file__).with_name("logo.svg"))

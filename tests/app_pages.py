@@ -14,7 +14,7 @@ def opened(page: str = ""):
     testing = pytest.importorskip("streamlit.testing.v1", reason="streamlit is not installed")
     app = testing.AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=120).run()
     if page:
-        app.switch_page(f"pages/{page}.py").run()
+        app.switch_page(f"screens/{page}.py").run()
     assert_fine(app)
     return app
 

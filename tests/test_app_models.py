@@ -70,7 +70,7 @@ def test_a_model_that_is_chosen_is_used_by_the_other_pages(page):
     button.click().run()
     assert_fine(page)
     assert page.session_state["chosen_text_model"] == MODELS / "novels"
-    page.switch_page("pages/text.py").run()
+    page.switch_page("screens/text.py").run()
     assert_fine(page)
     assert page.slider(key="text-length-words").label == "Length, in words"
 
@@ -81,7 +81,7 @@ def test_a_folder_becomes_the_model_in_use(page, copied):
     assert_fine(page)
     assert page.session_state["chosen_text_model"] == copied and "Mine" in titles(page)
     assert len(page.get("vega_lite_chart")) == charts + 1
-    page.switch_page("pages/text.py").run()
+    page.switch_page("screens/text.py").run()
     assert_fine(page)
     assert page.segmented_control(key="text-model").value == copied
 

@@ -113,7 +113,7 @@ def _score_model() -> None:
     if not files:
         raise UserError("give photos and the file of their captions")
     st.session_state.pop(_SCORED + _MODEL, None)
-    bar, stop = st.empty(), st.empty()
+    stop, bar = st.empty(), st.empty()
     # Whatever is clicked ends a run of this page, and so this job: its files are gone at once.
     stop.button("Stop", icon=":material/stop_circle:", key="evaluate-stop")
     bar.progress(0.0, text="Looking at the files")

@@ -153,7 +153,8 @@ def _task(generator: TextGenerator) -> Task | None:
 def _write(generator: TextGenerator, task: Task) -> None:
     for warning in generator.read(task.prompt).warnings:
         st.info(views.plain(f"{warning[0].upper()}{warning[1:]}."), icon=":material/info:")
-    bar, slot, stop = st.empty(), st.empty(), st.empty()
+    # Above the text, so that it does not move while it is wanted.
+    stop, bar, slot = st.empty(), st.empty(), st.empty()
     stop.button("Stop", icon=":material/stop_circle:", key="text-stop")
     st.session_state.pop(_PLACES, None)
     looked = 0.0
@@ -164,7 +165,7 @@ def _write(generator: TextGenerator, task: Task) -> None:
             done = max(len(text.ids) for text in written.texts) / task.config.length
             bar.progress(min(done, 1.0), text="Writing")
             text_cards.show_growing(slot, [Card(title, text) for title, text in _titled(written)])
-    for place in (bar, slot, stop):
+    for place in (stop, bar, slot):
         place.empty()
     _show(generator, written)
 
