@@ -165,6 +165,8 @@ LIGHT = [
     "textgen.cli",
     "textgen.generate",
     "textgen.generator",
+    "textgen.alternatives",
+    "textgen.runs",
     "textgen.evaluate",
     "textgen.sweep",
     "textgen.corpus",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from functools import partial
 
 import streamlit as st
 
 from app import views
-from app.limits import limits
+from app.limits import Limits, limits
 from app.resources import chosen_captioner, chosen_captioner_folder, gate
 from app.scoring import Files, Scored, score_model, score_uploads
 from captioner.caption import MODEL_IN_THE_BOX
@@ -18,6 +20,7 @@ from captioner.score import ReportConfig
 from textgen.errors import UserError
 
 _SCORED = "evaluate_scored_"  # begins the keys of a session, one a way
+_LISTEN = 0.2  # seconds between two looks at whether a job is to be stopped
 _ALL = "all"
 _FILES, _MODEL = "My captions", "A model's captions"
 _FORMS = """\
@@ -75,8 +78,28 @@ def _score_files() -> None:
         raise UserError("give the captions to score, and one or more files of captions by people")
     files = Files(predictions, references, other, None if split == _ALL else split, pictures, train)
     st.session_state.pop(_SCORED + _FILES, None)
-    with st.spinner("Scoring"), gate().place():
-        st.session_state[_SCORED + _FILES] = score_uploads(files, ReportConfig(), limits())
+    st.session_state[_SCORED + _FILES] = _stoppable(partial(_score_in_turn, files, limits()))
+
+
+def _score_in_turn(files: Files, most: Limits) -> Scored:
+    with gate().place():
+        return score_uploads(files, ReportConfig(), most)
+
+
+def _stoppable(job: Callable[[], Scored]) -> Scored:
+    """What `job` returns, which runs in a thread, so that the page hears that it is to be stopped meanwhile."""
+    stop, heard = st.empty(), st.empty()
+    stop.button("Stop", icon=":material/stop_circle:", key="evaluate-stop")
+    thread = ThreadPoolExecutor(1)
+    try:
+        with st.spinner("Scoring", show_time=True):
+            future = thread.submit(job)
+            while not wait([future], _LISTEN).done:
+                heard.empty()
+        return future.result()
+    finally:
+        thread.shutdown(wait=False)
+        stop.empty()
 
 
 def _score_model() -> None:
