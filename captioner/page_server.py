@@ -50,6 +50,10 @@ def serve(
         options["server.headless"] = "true"
     command = [sys.executable, "-P", "-m", "streamlit", "run", str(script)]
     command += [f"--{name}={value}" for name, value in options.items()]
+    return _become(command, environment)
+
+
+def _become(command: list[str], environment: dict[str, str]) -> int:
     if os.name == "posix":
         os.execve(command[0], command, environment)  # whoever ends this process ends the server
     return subprocess.call(command, env=environment)

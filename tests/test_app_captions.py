@@ -3,6 +3,8 @@
 import io
 import json
 import shutil
+import subprocess
+import sys
 import zipfile
 
 import numpy as np
@@ -360,3 +362,24 @@ def test_the_gate_is_free_after_all_of_this():
     assert isinstance(resources.gate(), Gate)
     with resources.gate().place():
         pass
+
+
+def test_the_page_needs_no_torch():
+    code = """
+import sys
+sys.modules.update(dict.fromkeys(["torch", "torchvision", "onnx", "transformers"]))
+from tests.app_pages import assert_fine, opened
+page = opened()
+next(button for button in page.button if button.label == "Cat").click().run()
+assert_fine(page)
+print(page.code[0].value)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=MODEL_IN_THE_BOX.parent.parent,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == Captioner.load().caption(EXAMPLES / "cat.jpg", n=3)[0].text
