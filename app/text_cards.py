@@ -49,6 +49,11 @@ def show(cards: Sequence[Card]) -> None:
     _wired(key="texts", data={"html": _cards(cards), "places": others})
 
 
+def show_nothing(note: str) -> None:
+    """Where the cards will be."""
+    st.html(element("p", note, class_="texts-nothing"))
+
+
 def style() -> None:
     """The cards' style sheet, once a run."""
     st.html(_HERE.with_suffix(".css"))

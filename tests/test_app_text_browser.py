@@ -100,11 +100,11 @@ def test_a_text_is_the_librarys_and_can_be_copied_and_downloaded(
 def test_a_text_comes_piece_by_piece_and_stops_where_it_is_told_to(chromium, address, shakespeare):
     with visit(chromium, address, "text") as page:
         set_up(page)
-        slider = page.get_by_label("Length, in characters")
-        slider.press("End")
+        page.get_by_label("Length, in characters").locator("input").press("End")
+        page.get_by_test_id("stSlider").get_by_text("2000").first.wait_for()
         wait_until_idle(page)
         press(page, "At five temperatures")
-        page.locator(".texts[class*=many] .caret").first.wait_for()
+        page.locator(".texts.many .caret").first.wait_for()
         seen = page.locator(".text").first.text_content()
         press(page, "Stop")
         page.get_by_text("Stopped.").first.wait_for()

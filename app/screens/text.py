@@ -38,14 +38,16 @@ def main() -> None:
         task = _task(generator)
     written = st.session_state.get(_WRITTEN)
     many = len((task or written.task).temperatures) > 1 if task or written else False
-    with st.container() if many else shown, views.errors_shown():
+    # Both are emptied at once: what stood in the other is of the text before.
+    beside, below = shown.empty(), st.empty()
+    with (below if many else beside).container(), views.errors_shown():
         # Whatever is clicked ends a run of this page, and a growing text with it.
         if task:
             _write(generator, task)
         elif written:
             _show(generator, written)
         else:
-            views.note("What it writes will stand here.")
+            text_cards.show_nothing("What it writes will stand here.")
 
 
 def _model() -> TextGenerator:
