@@ -29,7 +29,7 @@ def caption_card(album: Album, photo: Photo) -> None:
         with left:
             _picture(photo, key)
         with right:
-            _caption(photo, key)
+            _caption(photo)
             _alternatives(photo, key)
             _actions(album, photo, key)
 
@@ -56,9 +56,9 @@ def _picture(photo: Photo, key: str) -> None:
         views.note(photo.name + (f" · {photo.note}" if photo.note else ""))
 
 
-def _caption(photo: Photo, key: str) -> None:
-    with st.container(key=f"said-{key}", gap=None):
-        st.code(photo.caption, language=None, wrap_lines=True)
+def _caption(photo: Photo) -> None:
+    with st.container(gap=None):
+        views.copyable(photo.caption)
         caption = photo.captions[photo.choice]
         if photo.correction:
             views.note(f"Your caption. The model said: {caption.text}")

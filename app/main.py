@@ -7,7 +7,6 @@ from pathlib import Path
 import streamlit as st
 
 from app import views
-from app.resources import warm_up
 
 # Not in a folder called pages: Streamlit would run these by themselves, without what follows here, for whoever opens
 # the address of one before anybody has opened the first.
@@ -25,7 +24,4 @@ page = st.navigation(PAGES, position="top")
 st.logo(LOGO, size="large")
 views.style()
 with views.errors_shown():
-    if "warm" not in st.session_state:
-        st.session_state.warm = True
-        warm_up()
     page.run()

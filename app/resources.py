@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import streamlit as st
-from streamlit.runtime.scriptrunner import add_script_run_ctx
 
 from app.gate import Gate
 from app.limits import PREFIX, limits
@@ -37,7 +36,7 @@ def chosen_captioner() -> Captioner:
 
 def chosen_captioner_folder() -> Path:
     """Its folder: what was chosen on the page, else on the command line, else the model in the box."""
-    return st.session_state.get(_CAPTIONER) or Path(_asked_for("MODEL") or MODEL_IN_THE_BOX)
+    return st.session_state.get(_CAPTIONER) or _first_captioner_folder()
 
 
 def choose_captioner(folder: Path) -> None:
@@ -71,11 +70,8 @@ def text_model_of(folder: Path) -> TextGenerator:
 
 
 def warm_up() -> None:
-    """Begins to load the chosen captioner, so that it is there when the first photo is."""
-    folder = chosen_captioner_folder()
-    thread = threading.Thread(target=_quietly, args=(captioner_of, folder), daemon=True)
-    add_script_run_ctx(thread)
-    thread.start()
+    """Begins to load the captioner that sessions begin with, so that it is there when the first photo is."""
+    threading.Thread(target=_quietly, args=(captioner_of, _first_captioner_folder()), daemon=True).start()
 
 
 @st.cache_resource(max_entries=_KEPT, show_spinner=False)
@@ -96,6 +92,10 @@ def _stamp(folder: Path) -> tuple[tuple[str, int, int], ...]:
     except OSError:
         return ()
     return tuple(sorted((name, stat.st_mtime_ns, stat.st_size) for name, stat in found))
+
+
+def _first_captioner_folder() -> Path:
+    return Path(_asked_for("MODEL") or MODEL_IN_THE_BOX)
 
 
 def _asked_for(name: str) -> str | None:

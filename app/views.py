@@ -18,12 +18,15 @@ from textgen.errors import UserError
 P = ParamSpec("P")
 R = TypeVar("R")
 _OURS = "Something went wrong on our side. Please try again; the other photos and texts are safe."
+_HERE = Path(__file__)
 _log = logging.getLogger(__name__)
 
 
 def style() -> None:
-    """The style sheet, once a run."""
-    st.html(Path(__file__).with_name("style.css"))
+    """The style sheet, and the script of `copyable`, once a run."""
+    st.html(_HERE.with_name("style.css"))
+    script = _HERE.with_name("copy.js").read_text(encoding="utf-8")
+    st.html(f"<script>{script}</script>", unsafe_allow_javascript=True)
 
 
 def heading(title: str, lead: str) -> None:
@@ -35,6 +38,14 @@ def heading(title: str, lead: str) -> None:
 def note(text: str) -> None:
     """A quiet line, shown as it is."""
     st.html(element("p", text, class_="note", dir="auto"))
+
+
+def copyable(text: str) -> None:
+    """A sentence in large letters, shown as it is, and a button that copies it."""
+    # st.code would do, but a browser takes a second to load what it colours programs with.
+    sentence = element("p", text, class_="said", dir="auto")
+    button = element("button", "Copy", type="button", class_="copy", aria_live="polite")
+    st.html(element("div", sentence, button, class_="copyable"))
 
 
 def friendly(error: Exception) -> str:

@@ -39,16 +39,15 @@ def serve(
         read_header(folder, text_model.KIND)
         told["TEXT_MODEL"] = str(folder.absolute())
     environment = {**os.environ, **{_PREFIX + name: value for name, value in told.items()}}
-    script = Path(page.origin).with_name("main.py")
     # The page's own package is found first, and not an app.py of the folder that this is started in.
-    paths = [str(script.parent.parent), os.environ.get("PYTHONPATH", "")]
+    paths = [str(Path(page.origin).parent.parent), os.environ.get("PYTHONPATH", "")]
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
     options = {"server.address": host, "server.port": port}
     if upload := os.environ.get(_PREFIX + "UPLOAD_MB"):
         options["server.maxUploadSize"] = upload
     if not browser:
         options["server.headless"] = "true"
-    command = [sys.executable, "-P", "-m", "streamlit", "run", str(script)]
+    command = [sys.executable, "-P", "-m", "app"]
     command += [f"--{name}={value}" for name, value in options.items()]
     return _become(command, environment)
 

@@ -71,7 +71,7 @@ def card(page, number):
 
 
 def caption(card):
-    return card.get_by_test_id("stCode").inner_text().strip()
+    return card.locator(".said").inner_text().strip()
 
 
 def picture(card, alt):
@@ -140,7 +140,8 @@ def test_sliders_words_and_corrections(chromium, address, captioner, tmp_path, s
             button.focus()
             button.press("Enter")
             picture(shown, LOOKED.format(word)).wait_for()
-        shown.get_by_role("button", name="Copy to clipboard").click()
+        shown.get_by_role("button", name="Copy", exact=True).click()
+        shown.get_by_role("button", name="Copied", exact=True).wait_for()
         assert page.evaluate("navigator.clipboard.readText()") == wanted[0].text
         shown.get_by_role("button", name="Correct").click()
         text = "a cup of coffee, “seen” from <above>"
@@ -204,7 +205,7 @@ def test_every_widget_has_a_name(chromium, address):
         wait_until_idle(page)
         nameless = page.get_by_test_id("stMain").evaluate(
             """main => [...main.querySelectorAll('button, input, textarea, [role=slider], img')]
-                .filter(it => it.offsetParent && !(it.ariaLabel || it.alt || it.innerText?.trim() || it.title
+                .filter(it => it.offsetParent && !(it.ariaLabel || it.alt || it.textContent.trim() || it.title
                     || it.labels?.length || it.getAttribute('aria-labelledby')))
                 .map(it => it.outerHTML.slice(0, 200))"""
         )

@@ -32,10 +32,14 @@ def page() -> None:
         "Drop photos here, and read what a small neural network sees in them. They stay on the computer that "
         "serves this page, and are forgotten when you close it.",
     )
-    sources = _given(album)
-    if sources:
+    if album.examples:
         with views.errors_shown():
-            _read(album, sources)
+            _read(album, tuple(album.examples), "Reading the example")
+    if sources := _given(album):
+        with views.errors_shown():
+            if _read(album, sources, "Reading"):
+                album.uploads += 1
+                st.rerun()
     for refusal in album.refusals:
         views.show_error(refusal)
     if album.photos:
@@ -67,11 +71,11 @@ def _given(album: Album) -> list[Path | BinaryIO]:
         camera = st.toggle("Use the camera", key="camera")
     if camera and (shot := st.camera_input("Take a photo", key=f"camera-{album.uploads}")):
         given.append(shot)
-    return [*given, *album.examples]
+    return given
 
 
-def _read(album: Album, sources: Sequence[Path | BinaryIO]) -> None:
-    """Takes the photos into the album, each in its turn, and begins the page anew."""
+def _read(album: Album, sources: Sequence[Path | BinaryIO], doing: str) -> bool:
+    """Takes photos into the album, each in its turn; whether that came to its end."""
     size = chosen_captioner().size
 
     def taken() -> Iterator[int]:
@@ -79,21 +83,22 @@ def _read(album: Album, sources: Sequence[Path | BinaryIO]) -> None:
             _forget(album, sources[done - 1])
             yield done
 
-    def finish() -> None:
+    def stop() -> None:
         for source in sources:
             _forget(album, source)
         album.uploads += 1
 
     try:
-        ended = _watched("Reading", taken(), len(sources), finish)
+        ended = _watched(doing, taken(), len(sources), stop)
     except UserError:
         raise
     except Exception:  # or the next run would fail in the same way, and the next
-        finish()
+        stop()
         raise
     if ended:
-        finish()
-        st.rerun()
+        for source in sources:  # those that were too many
+            _forget(album, source)
+    return ended
 
 
 def _forget(album: Album, source: Path | BinaryIO) -> None:
