@@ -26,7 +26,8 @@ def style() -> None:
     """The style sheet, and the script of `copyable`, once a run."""
     st.html(_HERE.with_name("style.css"))
     script = _HERE.with_name("copy.js").read_text(encoding="utf-8")
-    st.html(f"<script>{script}</script>", unsafe_allow_javascript=True)
+    with st.container(key="script"):
+        st.html(f"<script>{script}</script>", unsafe_allow_javascript=True)
 
 
 def heading(title: str, lead: str) -> None:
