@@ -109,6 +109,7 @@ def _forget(album: Album, source: Path | BinaryIO) -> None:
     if isinstance(source, UploadedFile) and context and runtime.exists():
         files = runtime.get_instance().uploaded_file_mgr
         files.remove_file(session_id=context.session_id, file_id=source.file_id)
+        source.close()  # Streamlit remembers the button that would stop their reading, and by it the files
 
 
 @st.fragment
