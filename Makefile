@@ -1,5 +1,6 @@
 # make caption PHOTO=my.jpg   the caption of a photo (without PHOTO: of the example photos)
 # make generate PROMPT="..."  the prompt read on, by MODEL=shakespeare (unless told), MODEL=novels or a folder
+# make app                    the page, in a browser; PORT=8501 unless told
 # make test                   style and tests
 # make bench                  speed and memory, as the README quotes them
 #
@@ -9,7 +10,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 TEST_BIN := .venv-test/bin
 
-.PHONY: caption generate test bench clean
+.PHONY: caption generate app test bench clean
 
 caption: .venv/installed
 	@$(BIN)/captioner caption $(if $(PHOTO),"$(PHOTO)",captioner/examples)
@@ -17,6 +18,9 @@ caption: .venv/installed
 # The prompt goes through the environment, so that the shell does not read its quotes.
 generate: .venv/installed
 	@PROMPT="$${PROMPT:-ROMEO:}"; $(BIN)/textgen generate "$$PROMPT" $(if $(MODEL),--model "$(MODEL)")
+
+app: .venv/installed-app
+	@$(BIN)/captioner app $(if $(PORT),--port $(PORT))
 
 test: .venv/installed .venv-test/installed
 	$(TEST_BIN)/ruff check .
@@ -35,6 +39,11 @@ clean:
 	@echo "Making .venv; the first time takes a minute."
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+.venv/installed-app: .venv/installed
+	@echo "Adding Streamlit to .venv, 340 MB; the first time takes a minute."
+	$(BIN)/python -m pip install --quiet --editable '.[app]'
 	@touch $@
 
 .venv-test/installed: .venv/installed

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from captioner.metrics import SCORES
 
 
@@ -17,11 +19,31 @@ def model_card(header: dict) -> str:
         f"{decoder['vocab_size']} words.",
         *(["", header["notes"].strip()] if header.get("notes") else []),
     ]
+    for stage in _stages(header):
+        lines += _stage(stage)
+    return "\n".join([*lines, ""])
+
+
+def training_phases(header: dict) -> list[tuple[str, dict[str, float]]]:
+    """Every phase of a model's training, the first first, with its scores on the dev split at their best.
+
+    A further training starts where the one before it ended: only the very first has its start among them.
+    """
+    stages = list(_stages(header))[::-1]
+    return [
+        (phase, metrics)
+        for number, stage in enumerate(stages)
+        for phase, metrics in stage["dev"].items()
+        if phase != "start" or number == 0
+    ]
+
+
+def _stages(header: dict) -> Iterator[dict]:
+    """The provenance of each of its trainings, the last first."""
     stage = header["provenance"]
     while stage:
-        lines += _stage(stage)
+        yield stage
         stage = stage.get("started_from")
-    return "\n".join([*lines, ""])
 
 
 def _stage(provenance: dict) -> list[str]:

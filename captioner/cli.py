@@ -1,10 +1,10 @@
-"""The command line: caption, train, evaluate, score, export, info."""
+"""The command line: caption, train, evaluate, score, export, info, app."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -67,24 +67,24 @@ class CaptionCommand:
             raise UserError(f"--attention: draws one photo, and {len(photos)} are given")
 
         from captioner.caption import Captioner
+        from captioner.caption_exports import captions_document
         from captioner.images import ImageError
 
         captioner = Captioner.load(self.model, self.engine)
         results, failed = [], 0
         found = captioner.caption_each(photos, config, attention=bool(self.attention))
         for photo, captions in zip(photos, found, strict=True):
+            results.append((str(photo), captions))
             if isinstance(captions, ImageError):
                 failed += 1
-                results.append({"photo": str(photo), "error": str(captions)})
                 print(f"captioner: {captions}", file=sys.stderr)
                 continue
-            results.append({"photo": str(photo), "captions": [_as_json(caption) for caption in captions]})
             if not self.json:
                 print(_as_text(str(photo), captions, alone=len(photos) == 1), flush=True)
             if self.attention:
                 _draw_attention(self.attention, photo, captions[0])
         if self.json:
-            print_json({"model": captioner.hash, **asdict(config), "photos": results})
+            print_json(captions_document(captioner.hash, config, results))
         return 0 if not failed else 2 if failed == len(photos) else 1
 
 
@@ -221,6 +221,33 @@ class InfoCommand:
         return 0
 
 
+@dataclass(frozen=True)
+class AppCommand:
+    """Open the page: captions, text, scores and models in a browser. Ctrl-C ends it."""
+
+    model: ModelFolder = None
+    """The captioner it begins with; without it, the model in the box."""
+    text_model: Annotated[Path | None, arg(metavar="NAME|DIR")] = None
+    """The text model it begins with: one in the box by its name, or a folder."""
+    engine: str = "auto"
+    """onnx (ONNX Runtime), torch, or auto: the first where the model has graphs."""
+    host: str = "localhost"
+    """Whom it serves: localhost this machine only, 0.0.0.0 the whole network."""
+    port: int = 8501
+    """Of the address, http://HOST:PORT."""
+    no_browser: bool = False
+    """Open no browser."""
+
+    def run(self) -> int:
+        if not 1 <= self.port <= 65535:
+            raise UserError(f"port: {self.port} is outside 1 to 65535")
+        from captioner.page_server import serve
+
+        return serve(
+            self.host, self.port, self.model, self.text_model, self.engine, browser=not self.no_browser
+        )
+
+
 COMMANDS = {
     "caption": CaptionCommand,
     "train": TrainCommand,
@@ -228,6 +255,7 @@ COMMANDS = {
     "score": ScoreCommand,
     "export": ExportCommand,
     "info": InfoCommand,
+    "app": AppCommand,
 }
 
 
@@ -245,10 +273,6 @@ def _print_report(report: dict, as_json: bool) -> None:
     from captioner.report_text import report_text
 
     print(report_text(report))
-
-
-def _as_json(caption: Caption) -> dict:
-    return {"text": caption.text, "log_prob": round(caption.log_prob, 4), "finished": caption.finished}
 
 
 def _as_text(photo: str, captions: Sequence[Caption], alone: bool) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,10 @@ from textgen.errors import UserError
 
 _MOST_BAD = 0.01  # share of a split's pictures that may be unreadable
 
+Found = Iterable[list[Caption] | ImageError]
+Watch = Callable[[Found, int], Found]
+"""Passes on what is found as it comes, of so many pictures: a progress bar."""
+
 
 def evaluate(
     captioner: Captioner,
@@ -28,10 +32,12 @@ def evaluate(
     report_config: ReportConfig = ReportConfig(),
     name: str = "model",
     save: Path | None = None,
+    watch: Watch | None = None,
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """Report and predictions (id -> caption) of `split`.
 
-    `save` gets the predictions as soon as they are there; with `report_config.report`, a page is written, too.
+    `save` gets the predictions as soon as they are there; with `report_config.report`, a page is written, too. `watch`
+    is a progress bar instead of the terminal's.
 
     The report is `full_report`'s with the speed (photo file to caption), the unreadable pictures, the captions cut at
     the length limit, and a signature that says which split, decoding, model and data.
@@ -39,7 +45,7 @@ def evaluate(
     """
     examples = {example.id: example for example in dataset.split(split)}
     started = time.perf_counter()
-    found = _captions(captioner, examples.values(), config, split)
+    found = _captions(captioner, examples.values(), config, watch or _terminal_bar(split))
     seconds = time.perf_counter() - started
     bad = {key: str(captions) for key, captions in found.items() if isinstance(captions, ImageError)}
     if len(bad) > _MOST_BAD * len(examples):
@@ -70,20 +76,24 @@ def evaluate(
 
 
 def _captions(
-    captioner: Captioner, examples: Iterable[Example], config: DecodingConfig, label: str
+    captioner: Captioner, examples: Iterable[Example], config: DecodingConfig, watch: Watch
 ) -> dict[str, Caption | ImageError]:
     """The best caption of each picture, or why it has none, by id."""
-    from tqdm import tqdm
-
     examples = list(examples)
     found = captioner.caption_each((example.path for example in examples), config)
-    shown = tqdm(
-        zip(examples, found, strict=True), total=len(examples), desc=label, mininterval=1, leave=False
-    )
     return {
         example.id: captions if isinstance(captions, ImageError) else captions[0]
-        for example, captions in shown
+        for example, captions in zip(examples, watch(found, len(examples)), strict=True)
     }
+
+
+def _terminal_bar(label: str) -> Watch:
+    def watch(found: Found, total: int) -> Iterator[list[Caption] | ImageError]:
+        from tqdm import tqdm
+
+        yield from tqdm(found, total=total, desc=label, mininterval=1, leave=False)
+
+    return watch
 
 
 def save_predictions(path: Path, predictions: Mapping[str, str]) -> None:

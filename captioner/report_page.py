@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from captioner.metrics import SCORES
-from captioner.report_plots import NONE, Html, element, interval_text, joined, plots, score_text, systems
+from captioner.report_plots import NONE, interval_text, plots, score_text, systems
 from captioner.report_text import p_text
+from captioner.web_page import Html, element, embedded, joined, web_page
 
 if TYPE_CHECKING:  # it opens pictures, which a page does not
     from captioner.gallery import Section, Shown
@@ -35,11 +35,6 @@ _CITE = (
     "Made by captioner. Its version, the tokeniser and all else that decides a score are in the signature: "
     "to cite a number, give the signature with it."
 )
-# Nothing may be fetched, whatever the captions say.
-_POLICY = (
-    "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
-    "base-uri 'none'; form-action 'none'"
-)
 
 
 def report_page(report: Report, sections: Sequence[Section], title: str) -> str:
@@ -50,17 +45,6 @@ def report_page(report: Report, sections: Sequence[Section], title: str) -> str:
         sections: pictures to show, each kind under its heading.
         title: the page's heading.
     """
-    here = Path(__file__)
-    style, script = (here.with_suffix(kind).read_text(encoding="utf-8") for kind in (".css", ".js"))
-    head = element(
-        "head",
-        element("meta", charset="utf-8"),
-        element("meta", http_equiv="Content-Security-Policy", content=_POLICY),
-        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        element("link", rel="icon", href="data:,"),
-        element("title", title),
-        element("style", Html(style)),
-    )
     main = element(
         "main",
         _heading(report, title),
@@ -74,8 +58,8 @@ def report_page(report: Report, sections: Sequence[Section], title: str) -> str:
         _messages("Notes", [*(report.get("notes") or ()), *_run(report)], "notes"),
         element("footer", element("p", _CITE)),
     )
-    body = element("body", main, element("script", Html(script)))
-    return joined(Html("<!doctype html>\n"), element("html", head, body, lang="en"), "\n")
+    script = Path(__file__).with_suffix(".js").read_text(encoding="utf-8")
+    return web_page(title, main, element("script", Html(script)))
 
 
 def _heading(report: Report, title: str) -> Html:
@@ -210,8 +194,7 @@ def _gallery(section: Section, report: Report) -> Html:
 def _card(shown: Shown, report: Report) -> Html:
     parts = []
     if shown.thumbnail is not None:
-        source = f"data:image/jpeg;base64,{base64.b64encode(shown.thumbnail).decode()}"
-        image = element("img", src=source, alt=shown.caption, decoding="async")
+        image = element("img", src=embedded(shown.thumbnail), alt=shown.caption, decoding="async")
         light = Html()
         if _looked(shown):
             _, rows, columns = shown.attention.shape

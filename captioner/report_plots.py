@@ -1,52 +1,21 @@
-"""A report's plots as inline SVG, coloured by the style sheet, and the elements that a page is made of."""
+"""A report's plots as inline SVG, coloured by the style sheet."""
 
 from __future__ import annotations
 
-import html
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
+
+from captioner.web_page import Html, element
 
 _WIDTH, _HEIGHT = 330, 220  # user units: about a pixel each on a phone, so that labels stay readable there
 _LEFT, _RIGHT, _TOP, _BOTTOM = 36, 8, 14, 38  # margins
 _ROW = 44  # height of a row of the dot plot
 _LABEL = 48  # characters that fit in such a row
 _LENGTHS = 60  # words in the length plot at most; what is longer is counted at its end
-_VOID = {"meta", "link", "img", "wbr"}
 
 
 NONE = "–"
-
-
-class Html(str):
-    """Markup. Every other text is escaped when it comes into an element, so that none can be forgotten."""
-
-    __slots__ = ()
-
-
-def element(name: str, /, *content: object, **attributes: object) -> Html:
-    """`<name attribute="...">content</name>`.
-
-    Attributes are given as `class_` or `data_rows`; one that is None or False is left out, one that is True
-    has no value.
-    """
-    words = [name]
-    for key, value in attributes.items():
-        if value is not None and value is not False:
-            key = key.rstrip("_").replace("_", "-")
-            words.append(key if value is True else f'{key}="{_escape(value)}"')
-    start = f"<{' '.join(words)}>"
-    return Html(start if name in _VOID else f"{start}{joined(*content)}</{name}>")
-
-
-def joined(*content: object) -> Html:
-    """`content` one after the other, all but markup escaped."""
-    return Html("".join(part if isinstance(part, Html) else _escape(part) for part in content))
-
-
-def _escape(value: object) -> str:
-    # JSON can carry half a surrogate pair, which no file can.
-    return html.escape(str(value).encode("utf-8", "replace").decode())
 
 
 class Series(NamedTuple):

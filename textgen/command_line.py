@@ -85,7 +85,12 @@ def _refuse(box: str, prog: str) -> NoReturn:
 
 def print_json(document: dict) -> None:
     """`document` on standard output, for scripts."""
-    print(json.dumps(document, ensure_ascii=False, indent=1))
+    print(json_text(document))
+
+
+def json_text(document: dict) -> str:
+    """`document` as every file and output of the project has it."""
+    return json.dumps(document, ensure_ascii=False, indent=1)
 
 
 def print_card(folder: Path, kind: str, as_json: bool) -> None:

@@ -147,6 +147,12 @@ class TextGenerator:
         row = _Row(self.read(prompt), self, config)
         return (news for _ in self._read_on([row], config, [0]) if (news := row.news()))
 
+    def grow(self, prompt: str = "", **settings) -> Iterator[GeneratedText]:
+        """The text that `generate` gives as it grows, a token more each time; only the last is whole."""
+        config = _config(settings)
+        row = _Row(self.read(prompt), self, config)
+        return (row.result() for _ in self._read_on([row], config, [0]))
+
     def _read_on(self, rows: Sequence[_Row], config: GenerationConfig, keys: Sequence[int]) -> Iterator[None]:
         """Feeds the rows, a token each a turn, until all are done."""
         if not rows:
@@ -241,7 +247,7 @@ class _Row:
     def result(self) -> GeneratedText:
         return GeneratedText(
             self.prompt.text,
-            self._text,
+            self._text[: self._safe],
             self._log_prob,
             self.finished,
             tuple(self._ids),

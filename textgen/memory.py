@@ -4,10 +4,10 @@ import contextlib
 import ctypes
 import gc
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 # mallopt's parameters, from malloc.h.
-_TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -2, -3, -4
 
 
 def keep_freed_memory() -> None:
@@ -16,15 +16,26 @@ def keep_freed_memory() -> None:
     Two thirds of a CPU training's time went into page faults for memory that had just been given back.
     Does nothing on other C libraries.
     """
+    _tell_allocator({_MMAP_MAX: 0, _TRIM_THRESHOLD: 2**31 - 1, _TOP_PAD: 2**28})
+
+
+def return_freed_memory() -> None:
+    """Lets glibc return blocks of a megabyte and more to the system as soon as they are freed.
+
+    A server that had held 200 MB of uploads for a moment kept them for good. Does nothing on other C libraries.
+    """
+    _tell_allocator({_MMAP_THRESHOLD: 2**20})
+
+
+def _tell_allocator(parameters: Mapping[int, int]) -> None:
     if not sys.platform.startswith("linux"):
         return
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):
         return
-    mallopt(_MMAP_MAX, 0)
-    mallopt(_TRIM_THRESHOLD, 2**31 - 1)
-    mallopt(_TOP_PAD, 2**28)
+    for parameter, value in parameters.items():
+        mallopt(parameter, value)
 
 
 def peak_memory() -> int:

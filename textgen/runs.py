@@ -17,6 +17,8 @@ from textgen.memory import peak_memory
 
 Config = TypeVar("Config")
 
+_STATE, _LOG = "training", "log.jsonl"
+
 
 class RunFolder:
     """`out` holds the best model; `out/training` the run's state and settings."""
@@ -25,7 +27,7 @@ class RunFolder:
         self.out = out
         self.command = shlex.join([prog, *sys.argv[1:]])
         """The command that began the run."""
-        self.state = out / "training"
+        self.state = out / _STATE
         self._settings = self.state / "config.json"
         self._data_hash: str | None = None
 
@@ -60,7 +62,7 @@ class RunFolder:
     def log(self, line: dict[str, Any]) -> None:
         """A JSON line in `log.jsonl`, the peak of memory added."""
         line = {**line, "peak_memory_gb": round(peak_memory() / 1e9, 2)}
-        path = self.state / "log.jsonl"
+        path = self.state / _LOG
         try:
             with path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
@@ -79,6 +81,36 @@ class RunFolder:
             raise UserError(
                 f"{self._settings}: damaged, or of another version; start anew with another --out"
             ) from error
+
+
+def read_log(out: Path) -> list[dict[str, Any]]:
+    """What the run in `out` logged, in order: its `phase`, and figures by name; [] where it has logged nothing.
+
+    A last line that a kill cut short is left out. Raises UserError naming the file and the line that is damaged.
+    """
+    path = out / _STATE / _LOG
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not the log of a training run") from error
+    lines = []
+    for number, line in enumerate(text.split("\n")[:-1], 1):
+        try:
+            logged = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise UserError(f"{path}, line {number}: not JSON, or damaged") from error
+        if not isinstance(logged, dict) or not isinstance(logged.get("phase"), str):
+            raise UserError(f"{path}, line {number}: not a line of a training run")
+        lines.append({name: value for name, value in logged.items() if name == "phase" or _is_number(value)})
+    return lines
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _restored(value: Any, kind: Any) -> Any:

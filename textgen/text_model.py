@@ -23,10 +23,15 @@ MODELS = Path(__file__).parent / "models"
 DEFAULT_MODEL = "shakespeare"
 
 
+def models_in_the_box() -> list[str]:
+    """Their names."""
+    return sorted(path.parent.name for path in MODELS.glob(f"*/{bundle.HEADER}"))
+
+
 def model_folder(model: str | os.PathLike | None = None) -> Path:
     """The folder of a model in the box by its name, or of any other. Raises UserError when there is none."""
     model = DEFAULT_MODEL if model is None else model
-    names = sorted(path.parent.name for path in MODELS.glob(f"*/{bundle.HEADER}"))
+    names = models_in_the_box()
     if model in names:
         return MODELS / model
     if not Path(model).exists():

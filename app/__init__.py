@@ -1,0 +1,1 @@
+"""The page: captions, text, scores and models in a browser; `captioner app` opens it."""

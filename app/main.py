@@ -1,0 +1,27 @@
+"""What Streamlit runs: the page's frame, and the page that was asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+
+from app import views
+
+# Not in a folder called pages: Streamlit would run these by themselves, without what follows here, for whoever opens
+# the address of one before anybody has opened the first.
+PAGES = [
+    st.Page("screens/captions.py", title="Captions", icon=":material/photo_camera:", default=True),
+    st.Page("screens/text.py", title="Text", icon=":material/edit_note:"),
+    st.Page("screens/evaluate.py", title="Evaluate", icon=":material/analytics:"),
+    st.Page("screens/models.py", title="Models", icon=":material/neurology:"),
+]
+
+LOGO = str(Path(__file__).with_name("logo.svg"))
+
+st.set_page_config(page_title="Captioner", page_icon=LOGO, layout="wide")
+page = st.navigation(PAGES, position="top")
+st.logo(LOGO, size="large")
+views.style()
+with views.errors_shown():
+    page.run()

@@ -1,0 +1,104 @@
+"""The models: what each is, how it was trained, which one the pages use, and those in other folders."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import streamlit as st
+
+from app import curves, views
+from app.limits import limits
+from app.model_info import ModelInfo, read_info
+from app.resources import (
+    captioner_of,
+    choose_captioner,
+    choose_text_model,
+    chosen_captioner_folder,
+    chosen_text_folder,
+    text_model_of,
+)
+from captioner.caption import MODEL_IN_THE_BOX
+from textgen.errors import UserError
+from textgen.text_model import MODELS, models_in_the_box
+
+_OPENED = "models_opened"  # key of a session
+
+
+def main() -> None:
+    views.heading(
+        "Models",
+        "What reads your photos and writes your texts: small recurrent networks, trained from public data.",
+    )
+    in_use = (chosen_captioner_folder(), chosen_text_folder())
+    folders = [MODEL_IN_THE_BOX, *(MODELS / name for name in models_in_the_box())]
+    folders = list(dict.fromkeys([*folders, *in_use, *st.session_state.get(_OPENED, ())]))
+    for number, folder in enumerate(folders):
+        with st.container(border=True, key=f"card-model-{number}"), views.errors_shown():
+            _show(read_info(folder), folder in in_use, number)
+    if limits().open_folders:
+        with views.errors_shown():
+            _open()
+
+
+def _show(info: ModelInfo, used: bool, number: int) -> None:
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+        st.subheader(info.title, anchor=False, width="content")
+        if used:
+            st.badge("In use", icon=":material/check:", color="green")
+        elif st.button(f"Use for {'captions' if info.captions else 'text'}", key=f"use-{number}"):
+            _use(info)
+            st.rerun()
+    purpose = "Captions photos" if info.captions else "Writes text"
+    views.note(f"{purpose} · {info.line}")
+    with st.container(horizontal=True, gap="medium"):
+        for name, value in info.figures:
+            st.metric(name, value, width="content")
+    if info.log:
+        _training(info, number)
+    elif len(info.phases) > 1:
+        with st.expander("Its training", icon=":material/show_chart:"):
+            st.altair_chart(curves.phase_chart(info.phases), alt="CIDEr after each phase of its training")
+    if info.card:
+        with st.expander("Its card", icon=":material/description:"):
+            st.markdown(info.card)
+
+
+def _training(info: ModelInfo, number: int) -> None:
+    with st.expander("Its training", icon=":material/show_chart:"):
+        names = curves.figures(info.log)
+        if not names:
+            views.note("Its log holds no figures.")
+            return
+        figure = st.selectbox("Figure", names, format_func=curves.title, key=f"figure-{number}")
+        chart = curves.log_chart(info.log, figure)
+        st.altair_chart(chart, alt=f"{curves.title(figure)} over {len(info.log)} evaluations")
+
+
+def _use(info: ModelInfo) -> None:
+    """Loads it whole first: a model that is damaged is not chosen."""
+    with st.spinner("Loading"):
+        if info.captions:
+            captioner_of(info.folder)
+            choose_captioner(info.folder)
+        else:
+            text_model_of(info.folder)
+            choose_text_model(info.folder)
+
+
+def _open() -> None:
+    st.subheader("Another model", anchor=False)
+    with st.form("models-open", border=False):
+        typed = st.text_input("Its folder on this computer", placeholder="runs/my-model", key="models-folder")
+        if not st.form_submit_button("Open", icon=":material/folder_open:"):
+            return
+    if not typed.strip():
+        raise UserError("type the folder of a model, such as runs/my-model")
+    folder = Path(os.path.expanduser(typed.strip().strip("'\"")))
+    info = read_info(folder)
+    _use(info)
+    st.session_state[_OPENED] = [*st.session_state.get(_OPENED, ()), folder]
+    st.rerun()
+
+
+main()

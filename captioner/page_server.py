@@ -1,0 +1,58 @@
+"""Starts the server of the page. The package `app` is neither imported here nor needed by anything else."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+from captioner.caption import KIND
+from textgen import text_model
+from textgen.bundle import read_header
+from textgen.engine_choice import ENGINES
+from textgen.errors import UserError
+
+_PREFIX = "CAPTIONER_APP_"  # of the variables that the page reads
+
+
+def serve(
+    host: str, port: int, model: Path | None, text: Path | None, engine: str, *, browser: bool = True
+) -> int:
+    """Becomes Streamlit's server; where a process cannot, runs it until it is stopped and returns its exit status.
+
+    The page begins with the captioner in `model` and the text model `text`. Raises UserError when one of them
+    is none, or when Streamlit is not installed.
+    """
+    page = find_spec("app")
+    if find_spec("streamlit") is None or page is None or page.origin is None:
+        raise UserError("app: needs streamlit, not installed here: pip install 'captioner[app]'")
+    if engine not in ENGINES:
+        raise UserError(f"engine: unknown {engine!r}; known: {', '.join(ENGINES)}")
+    told = {"ENGINE": engine}
+    if model is not None:
+        read_header(model, KIND)
+        told["MODEL"] = str(model.absolute())
+    if text is not None:
+        folder = text_model.model_folder(str(text))
+        read_header(folder, text_model.KIND)
+        told["TEXT_MODEL"] = str(folder.absolute())
+    environment = {**os.environ, **{_PREFIX + name: value for name, value in told.items()}}
+    # The page's own package is found first, and not an app.py of the folder that this is started in.
+    paths = [str(Path(page.origin).parent.parent), os.environ.get("PYTHONPATH", "")]
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
+    options = {"server.address": host, "server.port": port}
+    if upload := os.environ.get(_PREFIX + "UPLOAD_MB"):
+        options["server.maxUploadSize"] = upload
+    if not browser:
+        options["server.headless"] = "true"
+    command = [sys.executable, "-P", "-m", "app"]
+    command += [f"--{name}={value}" for name, value in options.items()]
+    return _become(command, environment)
+
+
+def _become(command: list[str], environment: dict[str, str]) -> int:
+    if os.name == "posix":
+        os.execve(command[0], command, environment)  # whoever ends this process ends the server
+    return subprocess.call(command, env=environment)
