@@ -53,7 +53,7 @@ class Captioner:
         hash: str,
         workers: int = 1,
     ):
-        """`workers` are the threads that work at a time; an engine that uses all cores by itself wants one."""
+        """`workers` are the threads that caption at a time; an engine that uses all cores by itself wants one."""
         self._see = see
         self._workers = workers
         # More threads than cores would wait for one another in the middle of their work.
@@ -118,19 +118,19 @@ class Captioner:
         with the number of pictures.
         """
         work = partial(self._caption_batch, config=config, attention=attention)
-        batches = iter(partial(lambda left: list(islice(left, batch)), iter(pictures)), [])
+        left = iter(pictures)
+        turns = iter(lambda: list(islice(left, batch * self._workers)), [])
         under_way: deque[Future] = deque()
         pool = ThreadPoolExecutor(self._workers)
         try:
-            for sources in batches:
+            for sources in turns:
                 if len(sources) == 1 and not under_way:
-                    yield from work(sources)
+                    yield from work(sources)  # at once, without a thread
                     continue
-                # The last few pictures are shared out.
-                share = -(-len(sources) // self._workers) if len(sources) < batch else batch
+                share = -(-len(sources) // self._workers)
                 for start in range(0, len(sources), share):
                     under_way.append(pool.submit(work, sources[start : start + share]))
-                while len(under_way) > self._workers:
+                while under_way and (len(under_way) > self._workers or under_way[0].done()):
                     yield from under_way.popleft().result()
             while under_way:
                 yield from under_way.popleft().result()
@@ -140,9 +140,9 @@ class Captioner:
     def _caption_batch(
         self, sources: Sequence[Source], config: DecodingConfig, attention: bool
     ) -> list[list[Caption] | ImageError]:
+        found = [self._pixels(source) for source in sources]
+        pixels = [item for item in found if not isinstance(item, ImageError)]
         with self._working:
-            found = [self._pixels(source) for source in sources]
-            pixels = [item for item in found if not isinstance(item, ImageError)]
             captions = iter(self.decode(self.encode(np.stack(pixels)), config, attention) if pixels else [])
         return [item if isinstance(item, ImageError) else next(captions) for item in found]
 

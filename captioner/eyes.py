@@ -22,10 +22,10 @@ def onnx_eyes(graph: bytes, weights: Mapping[str, np.ndarray], threads: int = 0)
     # A batch norm that could not be folded, densenet's, keeps a count of batches that no graph reads.
     read = {name: weights[name] for name in weights if not name.endswith(".num_batches_tracked")}
     alone = session(graph, read, threads)
-    looking = Lock()
+    looking, building = Lock(), Lock()
 
     @lru_cache(maxsize=1)
-    def beside():
+    def one_thread():
         return session(graph, read, threads or 1)
 
     def see(pixels: np.ndarray) -> np.ndarray:
@@ -34,7 +34,9 @@ def onnx_eyes(graph: bytes, weights: Mapping[str, np.ndarray], threads: int = 0)
                 return alone.run(None, {"pixels": pixels})[0]
             finally:
                 looking.release()
-        return beside().run(None, {"pixels": pixels})[0]
+        with building:
+            beside = one_thread()
+        return beside.run(None, {"pixels": pixels})[0]
 
     return see
 

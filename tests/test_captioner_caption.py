@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -183,3 +185,64 @@ def test_evaluation_stops_when_too_many_pictures_are_unreadable(tiny, tmp_path):
     (data / "Images" / "red-circle-0.png").write_bytes(b"")
     with pytest.raises(UserError, match=r"red-circle-0\.png"):
         evaluate(tiny, load_dataset(data), "dev", DecodingConfig())
+
+
+def test_captions_come_while_pictures_do_and_few_are_taken_ahead(tiny, pictures):
+    taken = []
+
+    def endless():
+        while True:
+            taken.append(None)
+            yield pictures[len(taken) % len(pictures)]
+
+    found = tiny.caption_each(endless(), batch=2)
+    for wanted in range(1, 9):
+        next(found)
+        assert len(taken) <= wanted + 2 * 2 * tiny._workers
+    found.close()
+
+
+def test_the_last_pictures_are_shared_out_among_the_workers(tiny, pictures, monkeypatch):
+    sizes = []
+    monkeypatch.setattr(tiny, "_workers", 2)
+    encode = tiny.encode
+    monkeypatch.setattr(tiny, "encode", lambda pixels: sizes.append(len(pixels)) or encode(pixels))
+    many = (pictures * 9)[:21]
+    assert len(tiny.caption(many, batch=8)) == 21
+    assert sorted(sizes) == [2, 3, 8, 8]
+
+
+def test_no_more_pictures_are_captioned_at_a_time_than_there_are_workers(tiny, pictures, monkeypatch):
+    now, most, lock = 0, 0, threading.Lock()
+    encode = tiny.encode
+
+    def counting(pixels):
+        nonlocal now, most
+        with lock:
+            now += 1
+            most = max(most, now)
+        time.sleep(0.01)
+        found = encode(pixels)
+        with lock:
+            now -= 1
+        return found
+
+    monkeypatch.setattr(tiny, "encode", counting)
+    with ThreadPoolExecutor(tiny._workers + 6) as pool:
+        list(pool.map(tiny.caption, pictures * 4))
+    assert 1 <= most <= tiny._workers
+
+
+def test_who_reads_slowly_keeps_nobody_waiting(tiny, pictures):
+    arrived, data = threading.Event(), pictures[0].read_bytes()
+
+    class Slow(io.BytesIO):
+        def read(self, *size):
+            assert arrived.wait(60)
+            return super().read(*size)
+
+    with ThreadPoolExecutor(tiny._workers + 1) as pool:
+        slow = [pool.submit(tiny.caption, Slow(data)) for _ in range(tiny._workers + 1)]
+        expected = tiny.caption(pictures[0])
+        arrived.set()
+        assert [future.result() for future in slow] == [expected] * len(slow)

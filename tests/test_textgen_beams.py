@@ -45,8 +45,16 @@ def test_the_best_continuations_are_those_of_a_full_sort_even_where_values_tie()
         log_probs = np.round(log_probs) if case % 2 else log_probs
         log_probs[random.random(log_probs.shape) < 0.3] = -np.inf
         scores = random.integers(-2, 1, (contexts_, width)).astype(float)
-        nothing = (np.zeros((len(log_probs), 1), np.float32),) * 2
-        beams, tokens, totals = _best_continuations(scores, log_probs, nothing, 2 * width)
+        if case >= 300:  # as many beams as only a wide search has, and some that are not there yet
+            width = 40
+            log_probs = np.repeat(log_probs[:contexts_], width, axis=0)
+            scores = np.where(random.random((contexts_, width)) < 0.5, -np.inf, np.arange(width) / 4.0)
+            scores[:, 0] = 0
+        # What is taken from the logits makes no difference when they are higher by as much.
+        shift = random.integers(-3, 4, (len(log_probs), 1)).astype(np.float32)
+        logits, taken = log_probs + shift, (shift, np.zeros_like(shift))
+        log_probs = logits - shift
+        beams, tokens, totals = _best_continuations(scores, logits, taken, 2 * width)
         for b in range(contexts_):
             own = scores[b][:, None] + log_probs[b * width : (b + 1) * width]
             ranked = sorted((-own[w, v], w, v) for w in range(width) for v in range(size))[: 2 * width]
@@ -155,3 +163,17 @@ def test_beam_search_reads_plain_text_prompts_each_on_its_own():
 def test_a_beam_of_nothing_is_refused(beam):
     with pytest.raises(UserError, match=f"beam: {beam}"):
         beam_search(Scripted([5]), start_ids(1), beam_size=beam, end=EOS, max_length=3)
+
+
+def test_a_required_token_that_is_pressed_in_keeps_its_own_probability():
+    class Flat(Scripted):
+        def _logits(self, state):
+            return np.tile(np.float32([-20, -21, -22, -23] + [-30] * (V - 4)), (len(state), 1))
+
+    logits = Flat()._logits([0])[0].astype(np.float64)
+    log_probs = logits - np.log(np.exp(logits).sum())
+    # The end is forbidden as long as something is missing, and it is itself what is missing.
+    options = {"beam_size": 1, "end": 3, "max_length": 2, "constraints": Constraints(required=(3,))}
+    [[found]] = beam_search(Flat(), start_ids(1), **options)
+    assert found.finished and found.ids == ()
+    assert found.log_prob == pytest.approx(log_probs[3], abs=1e-4)

@@ -150,3 +150,15 @@ def test_whatever_the_rules_the_chosen_id_is_a_candidate_and_not_banned(
     assert 0 <= chosen[0] < 8
     assert np.isfinite(kept[0, chosen[0]])
     assert chosen[0] not in rules["banned"]
+
+
+def test_a_required_id_counts_once_however_often_it_is_asked_for():
+    once, twice = (
+        constrain(np.float32([[5, 4, 3, 2]]), np.array([[0]]), Constraints(required=ids), None, 2)
+        for ids in ((2,), (2, 2))
+    )
+    np.testing.assert_array_equal(once, twice)
+
+
+def test_a_list_of_ids_is_as_good_as_a_tuple():
+    assert Constraints(banned=[1], required=[2], not_final=[0]) == Constraints((1,), (2,), (0,))

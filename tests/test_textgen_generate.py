@@ -208,3 +208,10 @@ def test_a_model_that_computes_nan_is_named():
         generate(TorchEngine(decoder), start_ids(1), end=EOS, max_length=3)
     with pytest.raises(UserError, match="model computed NaN"):
         beam_search(TorchEngine(decoder), start_ids(1), beam_size=2, end=EOS, max_length=3)
+
+
+def test_rows_of_a_context_are_stepped_until_the_last_of_them_ends():
+    model = Scripted((5,), (5, 6, 7), (5,), (6,))
+    found = generate(model, start_ids(4), context=contexts(2), end=EOS, max_length=9)
+    assert [g.ids for g in found] == [(5,), (5, 6, 7), (5,), (6,)]
+    assert model.stepped == [4, 2, 2]

@@ -295,3 +295,27 @@ def test_8_bits_cost_a_trained_model_next_to_nothing(generators):
     found, expected = rounded.score(sample), torch_.score(sample)
     assert found.nats != expected.nats
     assert found.nats == pytest.approx(expected.nats, abs=0.02 * expected.tokens)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_nothing_but_zeros_is_computed_with(precision):
+    config = next(config for config in CELLS_AND_CONTEXT.values() if config.context_size)
+    made = decoder(config)
+    context = np.zeros((2, 49, config.context_size), np.float32)
+    for empty in (False, True):
+        if empty:
+            for parameter in made.parameters():
+                parameter.data.zero_()
+        engine = onnx_engine(made, precision)
+        logits, state = engine.prefill(random_ids(2, 3, V), engine.start(context, 2))
+        assert np.isfinite(logits).all() and np.isfinite(engine.step(np.array([0, 1]), state)[0]).all()
+    assert not logits.any()
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf])
+def test_a_context_that_overflowed_is_refused(number):
+    config = next(config for config in CELLS_AND_CONTEXT.values() if config.context_size)
+    context = random_context(config, 2)
+    context[1, 3, 0] = number
+    with pytest.raises(UserError, match="the model computed NaN or infinity"):
+        onnx_engine(decoder(config), "int8").start(context, 2)

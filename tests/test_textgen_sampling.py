@@ -159,3 +159,19 @@ def test_log_softmax_sums_to_one_and_stays_finite():
     logits = np.float32([[1000, 999, -INF], [-1000, -1000, -1000]])
     np.testing.assert_allclose(np.exp(log_softmax(logits)).sum(axis=1), 1, rtol=1e-6)
     np.testing.assert_allclose(log_softmax(logits)[1], np.log(1 / 3), rtol=1e-6)
+
+
+def test_frequencies_of_a_large_vocabulary_are_the_softmax_and_nothing_forbidden_is_drawn():
+    random, count = np.random.default_rng(4), 100_000
+    row = (3 * random.normal(size=10_000)).astype(np.float32)
+    row[random.random(len(row)) < 0.2] = -INF
+    uniforms = (np.arange(count) + 0.5) / count
+    ids = np.concatenate(
+        [
+            sample(np.tile(row, (100, 1)), uniforms[start : start + 100], SamplingConfig())
+            for start in range(0, count, 100)
+        ]
+    )
+    found = np.bincount(ids, minlength=len(row))
+    assert not found[row == -INF].any()
+    assert np.abs(found - count * softmax(row.astype(float))).max() <= 1.5

@@ -66,7 +66,8 @@ def stream(
     """
     _check(constraints, end, max_length)
     rows = len(prompts)
-    active = np.arange(rows)
+    active, open_ = np.arange(rows), np.ones(rows, dtype=bool)
+    share = 1 if context is None else rows // len(context)
     draws = uniform_rows(seed, range(rows) if keys is None else keys)
     history = np.empty((rows, max_length), dtype=np.int64)
     logits, state = _prefill(model, prompts, context)
@@ -74,20 +75,24 @@ def stream(
         steps_left = max_length - length
         allowed = constrain(logits, history[:, :length], constraints, end, steps_left)
         chosen = sample(allowed, next(draws)[active], sampling)
-        column = Column(chosen, log_probs_of(logits, chosen))
-        if len(active) < rows:
-            ids, log_probs = np.full(rows, PAD), np.zeros(rows)
-            ids[active], log_probs[active] = column
-            column = Column(ids, log_probs)
+        column = Column(chosen.copy(), log_probs_of(logits, chosen))
+        if len(active) < rows or not open_.all():
+            found, column = column, Column(np.full(rows, PAD), np.zeros(rows))
+            for part, whole in zip(found, column, strict=True):
+                whole[active[open_]] = part[open_]
         yield column
         history[:, length] = chosen
-        if end is not None and (chosen == end).any():
-            going = np.flatnonzero(chosen != end)
-            active, history, chosen = active[going], history[going], chosen[going]
-            if len(going):
-                state = model.select(state, going)
-        if steps_left == 1 or not len(active):
+        if steps_left == 1:
             return
+        if end is not None and (chosen == end).any():
+            open_ = open_ & (chosen != end)
+            # Rows of a context stay until the last of them ends: how many they are decides the last bit of each.
+            going = open_.reshape(-1, share).any(axis=1).repeat(share).nonzero()[0]
+            if not len(going):
+                return
+            if len(going) < len(active):
+                active, open_, history, chosen = active[going], open_[going], history[going], chosen[going]
+                state = model.select(state, going)
         logits, state = model.step(chosen, state)
 
 
@@ -163,6 +168,8 @@ def beam_search(
 
     for steps_left in range(max_length, 0, -1):
         allowed = constrain(logits, history, constraints, end, steps_left)
+        if constraints.required:  # what was pressed in has the model's own probability
+            allowed = np.where(allowed > -np.inf, logits, -np.inf)
         beams, tokens, totals = _best_continuations(scores, allowed, normalizer(logits), 2 * width)
         length = history.shape[1] + 1
         is_end = tokens == end
@@ -203,20 +210,20 @@ def _check(constraints: Constraints, end: int | None, max_length: int) -> None:
 
 
 def _best_continuations(
-    scores: np.ndarray, logits: np.ndarray, normalizer: tuple[np.ndarray, np.ndarray], count: int
+    scores: np.ndarray, logits: np.ndarray, taken: tuple[np.ndarray, np.ndarray], count: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The `count` best tokens after W beams a context, by `scores` (B, W) and log-probabilities: `logits` (B * W, V)
-    less their `normalizer`. Beam, token and total, each (B, count); ties go to the first beam and the lower id.
+    less what is `taken` from them, as `normalizer` gives it. Beam, token and total, each (B, count); ties go to the first beam and the lower id.
     """
     (batch, width), size = scores.shape, logits.shape[1]
-    best, rest = normalizer
+    best, rest = taken
     count = min(count, width * size)
     # A beam that is not there yet loses to all others, and fills up where there are none.
     offsets = np.maximum(scores.reshape(-1, 1), -1e9) - best - rest
     least = np.full((batch * width, 1), -np.inf)
-    if (tall := size // _GROUPS) and width * _GROUPS >= count:
+    if group_size := size // _GROUPS:
         # Full sorts are slow. The best of some groups of tokens tell what the best of all are not below.
-        groups = logits[:, : tall * _GROUPS].reshape(-1, tall, _GROUPS).max(axis=1) + offsets
+        groups = logits[:, : group_size * _GROUPS].reshape(-1, group_size, _GROUPS).max(axis=1) + offsets
         groups = groups.reshape(batch, -1)
         least = np.partition(groups, -count, axis=1)[:, -count].repeat(width)[:, None] - offsets
         least -= 1e-4 * (1 + np.abs(best))  # what rounding may cost

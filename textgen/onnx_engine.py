@@ -95,7 +95,12 @@ class OnnxEngine:
         batch = len(context)
         if rows % batch:
             raise ValueError(f"{rows} rows cannot be shared evenly by {batch} contexts")
-        feed = {"context": np.ascontiguousarray(context), "mean": context.mean(axis=1)}
+        mean = context.mean(axis=1)
+        if not np.isfinite(mean).all():  # rounding to 8 bits would make numbers of it
+            raise UserError(
+                "the model computed NaN or infinity; its weights are damaged or its training diverged"
+            )
+        feed = {"context": np.ascontiguousarray(context), "mean": mean}
         memory, keys, values = self._start.run(None, feed)
         return OnnxState(np.repeat(memory, rows // batch, axis=0), keys, values)
 

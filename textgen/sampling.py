@@ -65,6 +65,8 @@ class Constraints:
     """No n-gram of this many tokens twice; 0 is off."""
 
     def __post_init__(self) -> None:
+        for name in ("banned", "required", "not_final"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
         # Further out the products overflow and leave a row without a candidate.
         if not 0.01 <= self.repetition_penalty <= 100:
             raise UserError(f"repetition_penalty: {self.repetition_penalty} is outside 0.01 to 100")
@@ -84,14 +86,15 @@ def constrain(
     `steps_left` counts this step. NaN or +inf logits raise UserError: the model is broken, not the request.
     """
     never, not_final = _by_token(constraints, logits.shape[1])
-    allowed = logits + never
+    with np.errstate(invalid="ignore"):
+        allowed = logits + never
     best = allowed.max(axis=1)
     if not np.isfinite(best).all():
-        if (best == -np.inf).any():
-            raise UserError("banned: no token is left to choose from")
-        raise UserError(
-            "the model computed NaN or infinity; its weights are damaged or its training diverged"
-        )
+        if not (best < np.inf).all():
+            raise UserError(
+                "the model computed NaN or infinity; its weights are damaged or its training diverged"
+            )
+        raise UserError("banned: no token is left to choose from")
     length = history.shape[1]
     if constraints.repetition_penalty != 1 and length:
         rows, recent = np.arange(len(history))[:, None], history[:, -constraints.repetition_window :]
@@ -102,7 +105,8 @@ def constrain(
     forbidden = []
     if 0 < constraints.no_repeat_ngram <= length:
         forbidden.append(_repeating(history, constraints.no_repeat_ngram))
-    missing = _missing(history, constraints.required) if constraints.required else None
+    required = sorted(set(constraints.required))
+    missing = _missing(history, required) if required else None
     if end is not None:
         early = np.full(len(history), length < constraints.min_length)
         if length and constraints.not_final:
@@ -116,7 +120,7 @@ def constrain(
     for place in forbidden:
         allowed[place] = -np.inf
     if missing is not None:
-        _press(allowed, missing, constraints.required, steps_left - (end is not None))
+        _press(allowed, missing, required, steps_left - (end is not None))
     if forbidden and (stuck := allowed.max(axis=1) == -np.inf).any():
         for (rows, ids), values in zip(forbidden, before, strict=True):
             allowed[rows[stuck[rows]], ids[stuck[rows]]] = values[stuck[rows]]
@@ -185,7 +189,8 @@ def sample(logits: np.ndarray, uniforms: np.ndarray | None, config: SamplingConf
         return logits.argmax(axis=1)
     # The best weighs 1 at any temperature; beyond these it makes no difference, but for overflow.
     temperature = np.float32(min(max(config.temperature, 1e-20), 1e30))
-    weights = np.exp((logits - logits.max(axis=1, keepdims=True)) / temperature)
+    with np.errstate(over="ignore"):
+        weights = np.exp((logits - logits.max(axis=1, keepdims=True)) / temperature)
     order = None
     if 0 < config.top_k < logits.shape[1] or config.top_p < 1:
         order = np.argsort(-logits, axis=1, kind="stable")  # at a huge temperature all weights tie
@@ -212,7 +217,7 @@ def _drawn(weights: np.ndarray, uniform: float) -> tuple[int, float]:
     reached = uniform * running[-1]
     place = int(running.searchsorted(reached, "right"))
     # Rounding may make it the whole, which would be the next one's beginning.
-    return place, min(1 - 1e-12, 1 - (running[place] - reached) / weights[place])
+    return place, min(1 - 1e-12, max(0.0, 1 - (running[place] - reached) / weights[place]))
 
 
 def uniform_rows(seed: int | None, keys: Sequence[int]) -> Iterator[np.ndarray]:

@@ -6,19 +6,31 @@ them after something larger has been freed there (glibc raises its threshold for
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack, contextmanager
 from multiprocessing import get_context
 
 _contender: Callable
 
 
-def apart(make: Callable[..., Callable], *arguments) -> Callable:
-    """What `make(*arguments)` gives there, to be called from here; some tenths of a millisecond are added."""
-    pool = ProcessPoolExecutor(
-        1, mp_context=get_context("spawn"), initializer=_prepare, initargs=(make, arguments)
-    )
-    return lambda *given: pool.submit(_call, given).result()
+@contextmanager
+def processes() -> Iterator[Callable[..., Callable]]:
+    """A function `apart`, whose processes end with the block: their time is then known to be ours.
+
+    `apart(make, *arguments)` is what `make(*arguments)` gives there, to be called from here; some tenths of a
+    millisecond are added.
+    """
+    with ExitStack() as pools:
+
+        def apart(make: Callable[..., Callable], *arguments) -> Callable:
+            pool = ProcessPoolExecutor(
+                1, mp_context=get_context("spawn"), initializer=_prepare, initargs=(make, arguments)
+            )
+            pools.enter_context(pool)
+            return lambda *given: pool.submit(_call, given).result()
+
+        yield apart
 
 
 def _prepare(make: Callable[..., Callable], arguments: tuple) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from captioner.caption import Captioner, picture_pixels
 from captioner.decoding import DecodingConfig
-from tests.benchmarks.apart import apart
+from tests.benchmarks.apart import processes
 from tests.benchmarks.our_models import captioner_engine, stored_precision, with_engine
 from tests.benchmarks.sample_photos import TWELVE_MEGAPIXELS, jpeg
 from tests.benchmarks.timing import Contender, alternate, asked, spread
@@ -36,23 +36,24 @@ def measure(model: Path | None, rounds: int) -> dict:
     said = stored_precision(model)
     other = "int8" if said == "float32" else "float32"
     in_other = with_engine(ours, captioner_engine(model, other))
-    as_tutorials = apart(same_model, model)
-    results: dict = {
-        "threads": f"torch {torch.get_num_threads()}; ours: encoder all cores, decoder 1, reading 2",
-        "ours says": ours.caption(photo, beam=3)[0].text,
-        "tutorial says (nothing forbids it repetitions)": as_tutorials(photo),
-    }
-    contenders = {
-        _OURS: Contender(partial(ours.caption, photo, beam=3), 10),
-        "ours, 12 megapixels": Contender(partial(ours.caption, jpeg(TWELVE_MEGAPIXELS), beam=3), 5),
-        f"ours, decoder in {other}": Contender(partial(in_other.caption, photo, beam=3), 10),
-        "tutorial": Contender(partial(as_tutorials, photo), 5),
-        "sgrvinod": Contender(partial(apart(sgrvinod), photo), 2),
-    }
-    if transformers_installed():
-        contenders["ViT-GPT2"] = Contender(partial(apart(vit_gpt2), photo))
-        contenders["BLIP"] = Contender(partial(apart(blip), photo))
-    samples = alternate(contenders, rounds)
+    with processes() as apart:
+        as_tutorials = apart(same_model, model)
+        results: dict = {
+            "threads": f"torch {torch.get_num_threads()}; ours: encoder all cores, the rest 1",
+            "ours says": ours.caption(photo, beam=3)[0].text,
+            "tutorial says (nothing forbids it repetitions)": as_tutorials(photo),
+        }
+        contenders = {
+            _OURS: Contender(partial(ours.caption, photo, beam=3), 10),
+            "ours, 12 megapixels": Contender(partial(ours.caption, jpeg(TWELVE_MEGAPIXELS), beam=3), 5),
+            f"ours, decoder in {other}": Contender(partial(in_other.caption, photo, beam=3), 10),
+            "tutorial": Contender(partial(as_tutorials, photo), 5),
+            "sgrvinod": Contender(partial(apart(sgrvinod), photo), 2),
+        }
+        if transformers_installed():
+            contenders["ViT-GPT2"] = Contender(partial(apart(vit_gpt2), photo))
+            contenders["BLIP"] = Contender(partial(apart(blip), photo))
+        samples = alternate(contenders, rounds)
     titles = {
         _OURS: f"ours, beam 3, decoder in {said}",
         "tutorial": "the same model as in tutorials, beam 3",
