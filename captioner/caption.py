@@ -55,7 +55,7 @@ class Captioner:
     ):
         """`workers` are the threads that caption at a time; an engine that uses all cores by itself wants one."""
         self._see = see
-        self._workers = workers
+        self.workers = workers
         # More threads than cores would wait for one another in the middle of their work.
         self._working = Semaphore(workers)
         self._engine = engine
@@ -119,18 +119,18 @@ class Captioner:
         """
         work = partial(self._caption_batch, config=config, attention=attention)
         left = iter(pictures)
-        turns = iter(lambda: list(islice(left, batch * self._workers)), [])
+        turns = iter(lambda: list(islice(left, batch * self.workers)), [])
         under_way: deque[Future] = deque()
-        pool = ThreadPoolExecutor(self._workers)
+        pool = ThreadPoolExecutor(self.workers)
         try:
             for sources in turns:
                 if len(sources) == 1 and not under_way:
                     yield from work(sources)  # at once, without a thread
                     continue
-                share = -(-len(sources) // self._workers)
+                share = -(-len(sources) // self.workers)
                 for start in range(0, len(sources), share):
                     under_way.append(pool.submit(work, sources[start : start + share]))
-                while under_way and (len(under_way) > self._workers or under_way[0].done()):
+                while under_way and (len(under_way) > self.workers or under_way[0].done()):
                     yield from under_way.popleft().result()
             while under_way:
                 yield from under_way.popleft().result()

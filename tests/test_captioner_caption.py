@@ -198,13 +198,13 @@ def test_captions_come_while_pictures_do_and_few_are_taken_ahead(tiny, pictures)
     found = tiny.caption_each(endless(), batch=2)
     for wanted in range(1, 9):
         next(found)
-        assert len(taken) <= wanted + 2 * 2 * tiny._workers
+        assert len(taken) <= wanted + 2 * 2 * tiny.workers
     found.close()
 
 
 def test_the_last_pictures_are_shared_out_among_the_workers(tiny, pictures, monkeypatch):
     sizes = []
-    monkeypatch.setattr(tiny, "_workers", 2)
+    monkeypatch.setattr(tiny, "workers", 2)
     encode = tiny.encode
     monkeypatch.setattr(tiny, "encode", lambda pixels: sizes.append(len(pixels)) or encode(pixels))
     many = (pictures * 9)[:21]
@@ -228,9 +228,9 @@ def test_no_more_pictures_are_captioned_at_a_time_than_there_are_workers(tiny, p
         return found
 
     monkeypatch.setattr(tiny, "encode", counting)
-    with ThreadPoolExecutor(tiny._workers + 6) as pool:
+    with ThreadPoolExecutor(tiny.workers + 6) as pool:
         list(pool.map(tiny.caption, pictures * 4))
-    assert 1 <= most <= tiny._workers
+    assert 1 <= most <= tiny.workers
 
 
 def test_who_reads_slowly_keeps_nobody_waiting(tiny, pictures):
@@ -241,8 +241,8 @@ def test_who_reads_slowly_keeps_nobody_waiting(tiny, pictures):
             assert arrived.wait(60)
             return super().read(*size)
 
-    with ThreadPoolExecutor(tiny._workers + 1) as pool:
-        slow = [pool.submit(tiny.caption, Slow(data)) for _ in range(tiny._workers + 1)]
+    with ThreadPoolExecutor(tiny.workers + 1) as pool:
+        slow = [pool.submit(tiny.caption, Slow(data)) for _ in range(tiny.workers + 1)]
         expected = tiny.caption(pictures[0])
         arrived.set()
         assert [future.result() for future in slow] == [expected] * len(slow)

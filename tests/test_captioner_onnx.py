@@ -1,5 +1,6 @@
 """Captions by ONNX Runtime are those of torch: the eyes of several kinds, whole models, many threads, the one in the box."""
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -215,6 +216,29 @@ def test_threads_step_one_engine_without_touching_each_others_states():
 
     alone, together = answers_of(walk, range(16))
     assert together == [alone] * 3
+
+
+def test_a_picture_that_is_being_seen_keeps_no_other_waiting(monkeypatch):
+    looking, done = threading.Event(), threading.Event()
+
+    class Session:
+        def __init__(self, graph, arrays, threads):
+            self.threads = threads
+
+        def run(self, names, feed):
+            if self.threads == 0:  # all cores
+                looking.set()
+                assert done.wait(60)
+            return [self.threads]
+
+    monkeypatch.setattr("textgen.onnx_engine.session", Session)
+    see, pixels = onnx_eyes(b"", {}), np.zeros((1, 8, 8, 3), np.uint8)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(see, pixels)
+        assert looking.wait(60)
+        assert see(pixels) == 1
+        done.set()
+        assert first.result() == 0 and see(pixels) == 0
 
 
 # --- the models in the box

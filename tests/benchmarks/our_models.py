@@ -31,7 +31,7 @@ def captioner_engine(folder: Path | None, precision: str, threads: int = 1) -> O
 
 def with_engine(ours: Captioner, engine) -> Captioner:
     """`ours`, stepped by another engine."""
-    return Captioner(ours.encode, engine, ours.tokenizer, ours.size, ours.header, ours.hash, ours._workers)
+    return Captioner(ours.encode, engine, ours.tokenizer, ours.size, ours.header, ours.hash, ours.workers)
 
 
 @cache
