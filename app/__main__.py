@@ -6,10 +6,12 @@ from pathlib import Path
 from streamlit.web.cli import main
 
 from app import photos, resources  # noqa: F401 - what the first visitor would wait for
+from app.sessions import forget_those_who_left
 from textgen.memory import return_freed_memory
 
 if __name__ == "__main__":
     return_freed_memory()
+    forget_those_who_left()
     resources.warm_up()
     sys.argv = ["streamlit", "run", str(Path(__file__).with_name("main.py")), *sys.argv[1:]]
     sys.exit(main())

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Iterable
 
 import streamlit as st
 
@@ -40,10 +42,11 @@ def _picture(photo: Photo, key: str) -> None:
     """The photo, and below it the words of its caption: one that is pressed shows where the model looked for it."""
     caption = photo.captions[photo.choice]
     place = st.container(gap="xsmall")
+    labels = _distinct(views.plain(word) for word in caption.words)
     word = st.pills(
         "Where the model looked for each word",
-        range(len(caption.words)),
-        format_func=lambda index: views.plain(caption.words[index]),
+        range(len(labels)),
+        format_func=labels.__getitem__,
         key=f"word-{key}-{hash(photo.said_by)}-{photo.choice}",
         wrap=True,
     )
@@ -76,11 +79,12 @@ def _alternatives(photo: Photo, key: str) -> None:
     def choose() -> None:
         photo.choice = st.session_state[name]
 
+    labels = _distinct(_option(caption) for caption in photo.captions)
     st.radio(
         "Captions and their probabilities",
-        range(len(photo.captions)),
+        range(len(labels)),
         index=photo.choice,
-        format_func=lambda index: _option(photo.captions[index]),
+        format_func=labels.__getitem__,
         key=name,
         help="How likely the model finds just this caption, among all that it could write.",
         on_change=choose,
@@ -114,6 +118,16 @@ def _correction(album: Album, photo: Photo, key: str) -> None:
             help="An empty text brings the model's caption back.",
         )
         st.form_submit_button("Save", type="primary", on_click=save)
+
+
+def _distinct(labels: Iterable[str]) -> list[str]:
+    """The labels, the same ones told apart by signs without width: of those Streamlit knows but the last."""
+    seen: Counter[str] = Counter()
+    found = []
+    for label in labels:
+        found.append(label + seen[label] * "\u200b")
+        seen[label] += 1
+    return found
 
 
 def _option(caption: Caption) -> str:

@@ -11,7 +11,9 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -21,9 +23,26 @@ _PATIENCE = 90  # seconds, on a busy machine
 SIZES = {"desk": (1280, 900), "phone": (390, 844)}
 
 
+@dataclass(frozen=True)
+class Server:
+    """A server that is ready."""
+
+    address: str
+    pid: int
+    seconds: float
+    """From its start until it answered."""
+
+
 @contextmanager
 def server(**environment: str) -> Iterator[str]:
     """The address of a server of its own, which ends with the `with` statement."""
+    with serving(subprocess.DEVNULL, **environment) as running:
+        yield running.address
+
+
+@contextmanager
+def serving(log: int | IO, **environment: str) -> Iterator[Server]:
+    """The same, with what it prints in `log`."""
     pytest.importorskip("streamlit", reason="streamlit is not installed")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -33,19 +52,20 @@ def server(**environment: str) -> Iterator[str]:
         "sys.exit(serve('127.0.0.1', int(sys.argv[1]), None, None, 'auto', browser=False))"
     )
     paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    # In a group of its own: Streamlit is a child of this process, and both have to end.
+    started = time.perf_counter()
+    # In a group of its own: where a process cannot become Streamlit, Streamlit is its child, and both have to end.
     process = subprocess.Popen(
         [sys.executable, "-c", code, str(port)],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": paths, **environment},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
         start_new_session=True,
     )
     address = f"http://127.0.0.1:{port}"
     try:
         _wait_for(f"{address}/_stcore/health", process)
-        yield address
+        yield Server(address, process.pid, time.perf_counter() - started)
     finally:
         os.killpg(process.pid, 15)
         process.wait(_PATIENCE)
@@ -59,7 +79,7 @@ def _wait_for(url: str, process: subprocess.Popen) -> None:
                 return
         except OSError:
             assert process.poll() is None and time.monotonic() < end, "the page's server does not start"
-            time.sleep(0.2)
+            time.sleep(0.05)
 
 
 @contextmanager

@@ -147,7 +147,7 @@ def test_sliders_words_and_corrections(chromium, address, captioner, tmp_path, s
         text = "a cup of coffee, “seen” from <above>"
         page.get_by_role("textbox", name="What the photo shows").fill(text)
         page.get_by_role("button", name="Save").click()
-        picture(shown, text).or_(picture(shown, LOOKED.format(wanted[0].words[1]))).wait_for()
+        picture(shown, text).or_(picture(shown, LOOKED.format(wanted[0].words[1]))).first.wait_for()
         shown.get_by_text(text, exact=True).wait_for()
         page.locator("button:not([disabled]):visible", has_text="Training set").wait_for()
         with zipfile.ZipFile(io.BytesIO(downloaded(page, "Training set"))) as archive:

@@ -34,3 +34,21 @@ def folder_of(count: int, folder: Path) -> None:
         files[-1].write_bytes(data)
     for index in range(count):
         (folder / f"{index:05}.jpg").hardlink_to(files[index % len(files)])
+
+
+def different(count: int) -> list[bytes]:
+    """`count` photos that are all different: the examples, mirrored and cropped a little more each time."""
+    names = [path.name for path in sorted(EXAMPLES.glob("*.jpg"))]
+    found = []
+    for number in range(count):
+        turn, name = divmod(number, len(names))
+        with Image.open(EXAMPLES / names[name]) as photo:
+            width, height = photo.size
+            left, top = turn * width // 40, turn % 3 * height // 12
+            part = photo.crop((left, top, width - left // 2, height))
+            if turn % 2:
+                part = part.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+            file = io.BytesIO()
+            part.resize(USUAL).save(file, "JPEG", quality=88)
+        found.append(file.getvalue())
+    return found

@@ -1,0 +1,61 @@
+"""What visitors leave behind when they go: kept a while, for a broken connection comes back, then forgotten."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+
+from streamlit.runtime.session_manager import SessionInfo, SessionStorage
+from streamlit.web.server import server
+
+_REST = 1.0  # seconds in which sessions that end together are collected together
+
+
+class ForgetfulStorage(SessionStorage):
+    """Sessions whose connection has ended; all is called in the server's event loop.
+
+    Streamlit's own storage looks for sessions whose time is up only when another one is left, so that on a quiet
+    evening the last visitors' photos would stay in memory.
+    """
+
+    def __init__(self, maxsize: int = 128, ttl_seconds: int = 120):
+        self._most, self._seconds = maxsize, ttl_seconds
+        self._left: dict[str, SessionInfo] = {}
+        self._ends: dict[str, asyncio.TimerHandle] = {}
+        self._collection: asyncio.TimerHandle | None = None
+
+    def get(self, session_id: str) -> SessionInfo | None:
+        return self._left.get(session_id)
+
+    def save(self, session_info: SessionInfo) -> None:
+        name = session_info.session.id
+        self.delete(name)
+        while len(self._left) >= self._most:
+            self._forget(next(iter(self._left)))
+        self._left[name] = session_info
+        self._ends[name] = asyncio.get_running_loop().call_later(self._seconds, self._forget, name)
+
+    def delete(self, session_id: str) -> None:
+        if self._left.pop(session_id, None):
+            self._ends.pop(session_id).cancel()
+
+    def list(self) -> list[SessionInfo]:
+        return list(self._left.values())
+
+    def _forget(self, name: str) -> None:
+        session = self._left[name].session
+        self.delete(name)
+        session.shutdown()
+        if self._collection is None:
+            self._collection = asyncio.get_running_loop().call_later(_REST, self._collect)
+
+    def _collect(self) -> None:
+        """Sessions refer to themselves in many ways: without this their photos would stay for a long time."""
+        self._collection = None
+        gc.collect()
+
+
+def forget_those_who_left() -> None:
+    """Before the server starts."""
+    # Streamlit names its storage in one place, and has no setting for another.
+    server.MemorySessionStorage = ForgetfulStorage
