@@ -30,7 +30,7 @@ KIND = "captioner"
 DECODER = "decoder."  # what the names of its weights begin with
 MODEL_IN_THE_BOX = Path(__file__).parent / "model"
 DEFAULT_DECODING = DecodingConfig()
-BATCH = 16  # pictures that are put into words side by side
+BATCH = 8  # pictures that are put into words side by side
 
 Source = str | os.PathLike | bytes | BinaryIO | Image.Image
 
