@@ -19,8 +19,8 @@ PAGES = [
 
 LOGO = str(Path(__file__).with_name("logo.svg"))
 
-st.set_page_config(page_title="Captioner", page_icon=LOGO, layout="wide")
 page = st.navigation(PAGES, position="top")
+st.set_page_config(page_title=f"{page.title} · Captioner", page_icon=LOGO, layout="wide")
 st.logo(LOGO, size="large")
 views.style()
 with views.errors_shown():

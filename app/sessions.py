@@ -1,11 +1,17 @@
-"""What visitors leave behind when they go: kept a while, for a broken connection comes back, then forgotten."""
+"""What visitors leave behind: kept a while when they go, for a broken connection comes back, then forgotten.
+
+All that the page uses of Streamlit's inside is used here.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import gc
 
+from streamlit import runtime
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.runtime.session_manager import SessionInfo, SessionStorage
+from streamlit.runtime.uploaded_file_manager import UploadedFile
 from streamlit.web.server import server
 
 _REST = 1.0  # seconds in which sessions that end together are collected together
@@ -59,3 +65,12 @@ def forget_those_who_left() -> None:
     """Before the server starts."""
     # Streamlit names its storage in one place, and has no setting for another.
     server.MemorySessionStorage = ForgetfulStorage
+
+
+def let_go(source: object) -> None:
+    """Forgets an uploaded file that was read, whose bytes Streamlit would keep until the session ends."""
+    context = get_script_run_ctx()
+    if isinstance(source, UploadedFile) and context and runtime.exists():
+        files = runtime.get_instance().uploaded_file_mgr
+        files.remove_file(session_id=context.session_id, file_id=source.file_id)
+        source.close()  # Streamlit remembers the button that would stop its reading, and by it the file
