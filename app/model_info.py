@@ -63,10 +63,10 @@ def read_info(folder: Path) -> ModelInfo:
 
 
 def titles(folders: Sequence[Path]) -> dict[Path, str]:
-    """What to call each of different models: by its folder, and by those above it where another has the same name."""
+    """What to call different models: each as its folder, with those above it where another has the same name."""
     found = {}
     for folder, name in zip(folders, told_apart(folders), strict=True):
-        *above, last = name.split("/")
+        *above, last = [folder.name] if folder.parent == text_model.MODELS else name.split("/")
         found[folder] = f"{last[:1].upper()}{last[1:]}" + (f" ({'/'.join(above)})" if above else "")
         if folder == caption.MODEL_IN_THE_BOX:
             found[folder] = "Photo captions"

@@ -110,7 +110,7 @@ def test_names_are_shown_as_they_are_and_told_apart(page, copied):
     assert shown[:-1] == [
         "Photo captions",
         "Novels",
-        "Shakespeare (models)",
+        "Shakespeare",
         "Shakespeare (other)",
         "My *x* <b>novel",
     ]
