@@ -24,6 +24,8 @@ from captioner.decoding import DecodingConfig
 from textgen.command_line import json_text
 from textgen.errors import UserError
 
+_FEW = 10  # cards that are drawn in no time
+
 
 def page() -> None:
     album = st.session_state.setdefault("album", Album())
@@ -59,6 +61,7 @@ def _given(album: Album) -> list[Path | BinaryIO]:
                 accept_multiple_files=True,
                 max_upload_size=limits().upload_mb,
                 key=f"photos-{album.uploads}",
+                label_visibility="collapsed" if album.photos else "visible",
             )
         )
     if album.photos:
@@ -171,6 +174,8 @@ def _caption(
             photo = left.popleft()
             if photo.captions:
                 quick_caption_card(album, photo)
+    if not left and count > _FEW:
+        st.rerun()  # so that the next click in a card does not have to draw them all
 
 
 @contextmanager
