@@ -14,6 +14,8 @@ from streamlit.runtime.session_manager import SessionInfo, SessionStorage
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 from streamlit.web.server import server
 
+from textgen.memory import return_free_pages
+
 _REST = 1.0  # seconds in which sessions that end together are collected together
 
 
@@ -52,6 +54,9 @@ class ForgetfulStorage(SessionStorage):
         session = self._left[name].session
         self.delete(name)
         session.shutdown()
+        for photos_in in ("_session_state", "_fragment_storage"):
+            # The server's loop holds on to the session that it has served last.
+            vars(session).pop(photos_in, None)
         if self._collection is None:
             self._collection = asyncio.get_running_loop().call_later(_REST, self._collect)
 
@@ -59,6 +64,7 @@ class ForgetfulStorage(SessionStorage):
         """Sessions refer to themselves in many ways: without this their photos would stay for a long time."""
         self._collection = None
         gc.collect()
+        return_free_pages()
 
 
 def forget_those_who_left() -> None:
