@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import streamlit as st
 
@@ -16,41 +16,53 @@ from captioner.images import load_image
 
 _UNITS = ((1e9, " billion"), (1e6, " million"), (1, ""))
 _LONGEST = 500  # characters of a correction
+_HELP = "How likely the model finds just this caption, among all that it could write. "
+_BY_LENGTH = "The order allows for length: a longer caption is less likely as a whole, and not worse for it."
+_AS_DRAWN = "They stand in the order in which they were drawn."
+
+
+def quick_caption_card(album: Album, photo: Photo) -> None:
+    """The card of a photo with captions. What is pressed in it runs the whole page, and so waits for nothing else."""
+    with views.errors_shown():
+        _card(album, photo)
 
 
 @st.fragment
 @views.shows_errors
 def caption_card(album: Album, photo: Photo) -> None:
-    """The card of a photo with captions. What is pressed in it runs nothing else."""
-    if album.corrected_now:
-        album.corrected_now = False
-        st.rerun()
+    """The same; what is pressed in it runs nothing else, but for what the downloads have to know of."""
+    _card(album, photo)
+
+
+def _card(album: Album, photo: Photo) -> None:
     key = str(photo.number)
     with st.container(border=True, key=f"card-{key}"):
         left, right = st.columns([5, 6], gap="medium")
-        with left:
-            _picture(photo, key)
         with right:
             _caption(photo)
+            word = _words(photo, key)
             _alternatives(photo, key)
             _actions(album, photo, key)
+        with left:
+            _picture(photo, word)
 
 
-@st.fragment
-@views.shows_errors
-def _picture(photo: Photo, key: str) -> None:
-    """The photo, and below it the words of its caption: one that is pressed shows where the model looked for it."""
-    caption = photo.captions[photo.choice]
-    place = st.container(gap="xsmall")
-    labels = _distinct(views.plain(word) for word in caption.words)
-    word = st.pills(
+def _words(photo: Photo, key: str) -> int | None:
+    """The words of the chosen caption; which of them is pressed."""
+    labels = _distinct(views.plain(word) for word in photo.captions[photo.choice].words)
+    return st.pills(
         "Where the model looked for each word",
         range(len(labels)),
         format_func=labels.__getitem__,
         key=f"word-{key}-{hash(photo.said_by)}-{photo.choice}",
         wrap=True,
     )
-    with place:
+
+
+def _picture(photo: Photo, word: int | None) -> None:
+    """The photo, or where in it the model looked for a word."""
+    caption = photo.captions[photo.choice]
+    with st.container(gap="xsmall"):
         if word is None:
             st.image(photo.thumbnail, alt=photo.caption, width="stretch")
         else:
@@ -63,58 +75,74 @@ def _caption(photo: Photo) -> None:
     with st.container(gap=None):
         views.copyable(photo.caption)
         caption = photo.captions[photo.choice]
-        if photo.correction:
+        if photo.corrected:
             views.note(f"Your caption. The model said: {caption.text}")
         elif not caption.finished:
             views.note("Cut at the longest length.")
 
 
 def _alternatives(photo: Photo, key: str) -> None:
-    if len(photo.captions) < 2:
+    """The captions to choose from, the visitor's own one among them."""
+    labels = [
+        f"{views.plain(caption.text)} :gray[{views.plain(probability)}]"
+        for caption, probability in zip(photo.captions, _probabilities(photo.captions), strict=True)
+    ]
+    own = len(labels)
+    if photo.correction:
+        labels.append(f"{views.plain(photo.correction)} :gray[yours]")
+    if len(labels) < 2:
         return
 
     # A key of its own for each set of captions, so that a choice does not outlive what was chosen from.
-    name = f"choice-{key}-{hash(photo.said_by)}"
+    name = f"choice-{key}-{hash(photo.said_by)}-{photo.edits}"
 
     def choose() -> None:
-        photo.choice = st.session_state[name]
+        choice = st.session_state[name]
+        photo.corrected = choice == own
+        if not photo.corrected:
+            photo.choice = choice
+        if photo.correction:
+            st.rerun()  # for the downloads, which lie outside
 
-    labels = _distinct(_option(caption) for caption in photo.captions)
+    sampled = photo.said_by is not None and photo.said_by[1].sampling is not None
+    labels = _distinct(labels)
     st.radio(
         "Captions and their probabilities",
         range(len(labels)),
-        index=photo.choice,
+        index=own if photo.corrected else photo.choice,
         format_func=labels.__getitem__,
         key=name,
-        help="How likely the model finds just this caption, among all that it could write.",
+        help=_HELP + (_AS_DRAWN if sampled else _BY_LENGTH),
         on_change=choose,
     )
 
 
 def _actions(album: Album, photo: Photo, key: str) -> None:
+    def remove() -> None:
+        album.remove(photo)
+        st.rerun()
+
     with st.container(horizontal=True):
-        window = st.popover("Correct", icon=":material/edit:", key=f"correct-{key}", on_change="rerun")
+        # A key of its own after each correction: the browser would open the window again.
+        name = f"correct-{key}-{photo.edits}"
+        window = st.popover("Correct", icon=":material/edit:", key=name, on_change="rerun")
         if window.open:
             with window:
-                _correction(album, photo, key)
-        if st.button("Remove", icon=":material/delete:", key=f"remove-{key}", type="tertiary"):
-            album.remove(photo)
-            st.rerun()
+                _correction(photo, f"text-{key}-{photo.edits}")
+        st.button("Remove", icon=":material/delete:", key=f"remove-{key}", type="tertiary", on_click=remove)
 
 
-def _correction(album: Album, photo: Photo, key: str) -> None:
+def _correction(photo: Photo, key: str) -> None:
     def save() -> None:
-        text = " ".join(st.session_state[f"text-{key}"].split())
-        photo.correction = "" if text == photo.captions[photo.choice].text else text
-        st.session_state[f"correct-{key}"] = False
-        album.corrected_now = True
+        photo.correct(" ".join(st.session_state[key].split()))
+        st.rerun()  # for the downloads, which lie outside
 
-    with st.form(f"correction-{key}", border=False):
+    with st.form(f"form-{key}", border=False):
         st.text_area(
             "What the photo shows",
             photo.caption,
             max_chars=_LONGEST,
-            key=f"text-{key}",
+            key=key,
             help="An empty text brings the model's caption back.",
         )
         st.form_submit_button("Save", type="primary", on_click=save)
@@ -130,17 +158,20 @@ def _distinct(labels: Iterable[str]) -> list[str]:
     return found
 
 
-def _option(caption: Caption) -> str:
-    return f"{views.plain(caption.text)} :gray[{views.plain(_probability(caption))}]"
+def _probabilities(captions: Sequence[Caption]) -> list[str]:
+    """Of whole captions, to two digits: in percent, or all as one in how many where that says more of one of them."""
+    in_percent = all(caption.log_prob >= -math.log(1000) for caption in captions)
+    return [_percent(caption) if in_percent else _one_in(caption) for caption in captions]
 
 
-def _probability(caption: Caption) -> str:
-    """Of the whole caption, to two digits: in percent, or as one in how many where that says more."""
+def _percent(caption: Caption) -> str:
+    return f"{_two_digits(100 * math.exp(caption.log_prob))}\u00a0%"
+
+
+def _one_in(caption: Caption) -> str:
     if caption.log_prob < -27:
         return "next to none"
     times = math.exp(-caption.log_prob)
-    if times <= 1000:
-        return f"{_two_digits(100 / times)}\u00a0%"
     size, unit = next((size, unit) for size, unit in _UNITS if times >= size)
     return f"1\u00a0in\u00a0{_two_digits(times / size)}{unit}"
 

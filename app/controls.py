@@ -85,6 +85,7 @@ def caption_controls() -> DecodingConfig:
             required=True,
             format_func=_METHODS.get,
             key="caption-method",
+            help="Beam search looks for the captions that the model finds likeliest; sampling draws them by chance.",
             **_KEPT,
         )
     with middle:
@@ -104,4 +105,4 @@ def caption_controls() -> DecodingConfig:
     return DecodingConfig(n=count, beam=beam)
 
 
-_METHODS = {"beam": "The likeliest (beam search)", "sample": "Drawn by chance (sampling)"}
+_METHODS = {"beam": "The likeliest", "sample": "Drawn by chance"}

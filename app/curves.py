@@ -12,6 +12,10 @@ _BOOKKEEPING = {"phase", "epoch", "steps", "skipped_steps", "seconds", "peak_mem
 _NAMES = {"loss": "training", "nats": "held out", "bits_per_character": "bits a character"}
 _LOSSES = "nats a token"
 _HEIGHT = 260  # pixels
+_LOOKS = {  # without a menu that offers a chart's source
+    "background": "transparent",
+    "usermeta": {"embedOptions": {"actions": False}},
+}
 _NEUTRAL = "#7d828b"  # readable on light and dark
 
 
@@ -45,7 +49,7 @@ def log_chart(log: Sequence[Mapping[str, Any]], figure: str) -> alt.Chart:
     table = pd.DataFrame(rows)
     several = table["line"].nunique() > 1
     return (
-        alt.Chart(table, height=_HEIGHT, background="transparent")
+        alt.Chart(table, height=_HEIGHT)
         .mark_line(point={"size": 30}, strokeWidth=2)
         .encode(
             x=alt.X("evaluation:Q", title="evaluation", axis=alt.Axis(tickMinStep=1, format="d")),
@@ -55,6 +59,7 @@ def log_chart(log: Sequence[Mapping[str, Any]], figure: str) -> alt.Chart:
             ),
             tooltip=["phase", "evaluation", alt.Tooltip("value", title=figure, format=".3f")],
         )
+        .properties(**_LOOKS)
     )
 
 
@@ -69,4 +74,4 @@ def phase_chart(phases: Sequence[tuple[str, Mapping[str, float]]]) -> alt.LayerC
         text=alt.Text("CIDEr:Q", format=".1f")
     )
     chart = bars.mark_bar(cornerRadiusEnd=3, height=18) + numbers
-    return chart.properties(background="transparent")
+    return chart.properties(**_LOOKS)

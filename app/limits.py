@@ -33,8 +33,10 @@ class Limits:
     """Characters or words of one text."""
     evaluation_mb: int = 200
     """Megabytes of what one visitor uploads to be captioned and scored, a ZIP archive's unpacked."""
-    open_folders: int = 1
-    """Whether a visitor may use models from folders of this machine; 0 where strangers visit."""
+    evaluation_files: int = 10_000
+    """How many files that may be."""
+    open_folders: int = 0
+    """Whether a visitor may use models from folders of this machine; `captioner app` says 1 where no stranger comes."""
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -73,6 +75,7 @@ _RANGES = {
     "wait_seconds": (0.1, 600),
     "text_length": (50, 10_000),
     "evaluation_mb": (1, 2000),
+    "evaluation_files": (1, 1_000_000),
     "open_folders": (0, 1),
 }
 

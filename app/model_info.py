@@ -10,6 +10,7 @@ from typing import Any
 
 from captioner import caption
 from captioner.card import training_phases
+from captioner.picture_files import told_apart
 from textgen import bundle, text_model
 from textgen.errors import UserError
 from textgen.runs import read_log
@@ -25,7 +26,6 @@ class ModelInfo:
     folder: Path
     captions: bool
     """Whether it captions photos; else it writes."""
-    title: str
     line: str
     """What it is made of."""
     figures: Sequence[tuple[str, str]]
@@ -59,11 +59,18 @@ def read_info(folder: Path) -> ModelInfo:
             if held_out := provenance.get("held_out"):
                 figures.append((f"Perplexity a {unit}", f"{held_out['perplexity']:.2f}"))
                 figures.append(("Bits a character", f"{held_out['bits_per_character']:.2f}"))
-    return ModelInfo(folder, captions, _title(folder), line, figures, phases, read_log(folder), _card(folder))
+    return ModelInfo(folder, captions, line, figures, phases, read_log(folder), _card(folder))
 
 
-def _title(folder: Path) -> str:
-    return "Photo captions" if folder == caption.MODEL_IN_THE_BOX else folder.name.capitalize()
+def titles(folders: Sequence[Path]) -> dict[Path, str]:
+    """What to call different models: each as its folder, with those above it where another has the same name."""
+    found = {}
+    for folder, name in zip(folders, told_apart(folders), strict=True):
+        *above, last = [folder.name] if folder.parent == text_model.MODELS else name.split("/")
+        found[folder] = f"{last[:1].upper()}{last[1:]}" + (f" ({'/'.join(above)})" if above else "")
+        if folder == caption.MODEL_IN_THE_BOX:
+            found[folder] = "Photo captions"
+    return found
 
 
 def _read_header(folder: Path) -> dict:
@@ -85,4 +92,4 @@ def _card(folder: Path) -> str:
     # A picture in it would be fetched from wherever it lies.
     text = _TAG.sub("", text).replace("![", "[")
     text = re.sub(r"\A\s*# .*\n", "", text)
-    return _HEADING.sub("##### ", text)
+    return _HEADING.sub("### ", text)

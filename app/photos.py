@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
@@ -34,6 +34,7 @@ class Photo:
     """JPEG, upright, at most 960 pixels a side; nothing of the file's metadata."""
     pixels: np.ndarray
     """What the model sees, (S, S, 3), uint8."""
+    _: KW_ONLY
     number: int = 0
     """Its own among all that the visitor has uploaded."""
     note: str | None = None
@@ -47,13 +48,25 @@ class Photo:
     """Which of the captions the visitor prefers."""
     correction: str = ""
     """The visitor's own caption, where there is one."""
+    corrected: bool = False
+    """Whether that one counts, and not the chosen caption of the model."""
+    edits: int = 0
+    """How often the visitor wrote a caption; a part of the key of the widgets that so begin anew."""
     seen_by: str = ""
     """The hash of the model that `context` is of."""
 
     @property
     def caption(self) -> str:
         """The one that counts; empty as long as there is none."""
-        return self.correction or (self.captions[self.choice].text if self.captions else "")
+        if self.corrected:
+            return self.correction
+        return self.captions[self.choice].text if self.captions else ""
+
+    def correct(self, text: str) -> None:
+        """From now on it shows `text`, as the visitor says; the chosen caption where that is empty or the same."""
+        self.edits += 1
+        self.corrected = bool(text) and text != self.captions[self.choice].text
+        self.correction = text if self.corrected else ""
 
     @property
     def captioned(self) -> CaptionedPhoto:
@@ -73,8 +86,6 @@ class Album:
     """How many photos were taken, removed ones included."""
     stopped: tuple[str, DecodingConfig] | None = None
     """The model and settings with which the visitor wants no further captions."""
-    corrected_now: bool = False
-    """A caption has been corrected that the downloads do not know of yet."""
     uploads: int = 0
     """How many uploads have been taken; a part of the key of the widgets, which so become empty again."""
 
@@ -101,9 +112,17 @@ class Album:
     def remove(self, photo: Photo) -> None:
         self.photos = [other for other in self.photos if other is not photo]
 
+    def clear(self) -> None:
+        """Removes all photos, and what is told of the last upload."""
+        self.photos, self.refusals = [], []
+
+    def go_on(self) -> None:
+        """After a stop."""
+        self.stopped = None
+
     def corrected(self) -> list[CaptionedPhoto]:
         """The photos of which a person has said what they show."""
-        return [photo.captioned for photo in self.photos if photo.correction]
+        return [photo.captioned for photo in self.photos if photo.corrected]
 
 
 def read_photo(source: Path | BinaryIO, size: int, taken: Iterable[str] = ()) -> Photo:
@@ -116,7 +135,9 @@ def read_photo(source: Path | BinaryIO, size: int, taken: Iterable[str] = ()) ->
     # Read anew, for the model sees a photo decoded at its own scale, here as on the command line.
     pixels = picture_pixels(source, size)
     name = printable(PurePosixPath(os.fsdecode(getattr(source, "name", "photo"))).name)
-    return Photo(_unlike(name, set(taken)), thumbnail.getvalue(), pixels, note)
+    if not isinstance(source, Path):
+        name = name.replace("%22", '"')  # as browsers write it when they upload a file
+    return Photo(_unlike(name, set(taken)), thumbnail.getvalue(), pixels, note=note)
 
 
 def caption_photos(photos: Sequence[Photo], captioner: Captioner, config: DecodingConfig) -> Iterator[int]:

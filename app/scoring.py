@@ -13,6 +13,7 @@ from captioner import Captioner
 from captioner.datasets import load_dataset
 from captioner.decoding import DecodingConfig
 from captioner.evaluate import Watch, evaluate
+from captioner.metrics.stopping import Check, go_on
 from captioner.score import ReportConfig, score
 
 
@@ -42,8 +43,8 @@ class Files:
     train: Uploaded | None = None
 
 
-def score_uploads(files: Files, config: ReportConfig, limits: Limits) -> Scored:
-    """As `captioner score` does. Raises UserError as it does, in the visitor's names."""
+def score_uploads(files: Files, config: ReportConfig, limits: Limits, check: Check = go_on) -> Scored:
+    """As `captioner score` does; what `check` raises ends it. Raises UserError as it does, in the visitor's names."""
     with desk() as here:
 
         def put(drawer: str, file: Uploaded | None):
@@ -57,6 +58,7 @@ def score_uploads(files: Files, config: ReportConfig, limits: Limits) -> Scored:
             split=files.split,
             pictures=put("pictures", files.pictures),
             train=put("training", files.train),
+            check=check,
         )
         return _scored(report, here)
 
@@ -76,7 +78,8 @@ def score_model(
     Raises UserError for what is no such folder, and for more than the limits allow.
     """
     with desk() as here:
-        dataset = load_dataset(here.put_folder("data", files, limits.evaluation_mb))
+        folder = here.put_folder("data", files, limits.evaluation_mb, limits.evaluation_files)
+        dataset = load_dataset(folder)
         report, _ = evaluate(captioner, dataset, split, decoding, _with_page(config, here), name, watch=watch)
         return _scored(report, here)
 

@@ -1,12 +1,20 @@
-"""What visitors leave behind when they go: kept a while, for a broken connection comes back, then forgotten."""
+"""What visitors leave behind: kept a while when they go, for a broken connection comes back, then forgotten.
+
+All that the page uses of Streamlit's inside is used here.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import gc
 
+from streamlit import runtime
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.runtime.session_manager import SessionInfo, SessionStorage
+from streamlit.runtime.uploaded_file_manager import UploadedFile
 from streamlit.web.server import server
+
+from textgen.memory import return_free_pages
 
 _REST = 1.0  # seconds in which sessions that end together are collected together
 
@@ -46,6 +54,9 @@ class ForgetfulStorage(SessionStorage):
         session = self._left[name].session
         self.delete(name)
         session.shutdown()
+        for photos_in in ("_session_state", "_fragment_storage"):
+            # The server's loop holds on to the session that it has served last.
+            vars(session).pop(photos_in, None)
         if self._collection is None:
             self._collection = asyncio.get_running_loop().call_later(_REST, self._collect)
 
@@ -53,9 +64,19 @@ class ForgetfulStorage(SessionStorage):
         """Sessions refer to themselves in many ways: without this their photos would stay for a long time."""
         self._collection = None
         gc.collect()
+        return_free_pages()
 
 
 def forget_those_who_left() -> None:
     """Before the server starts."""
     # Streamlit names its storage in one place, and has no setting for another.
     server.MemorySessionStorage = ForgetfulStorage
+
+
+def let_go(source: object) -> None:
+    """Forgets an uploaded file that was read, whose bytes Streamlit would keep until the session ends."""
+    context = get_script_run_ctx()
+    if isinstance(source, UploadedFile) and context and runtime.exists():
+        files = runtime.get_instance().uploaded_file_mgr
+        files.remove_file(session_id=context.session_id, file_id=source.file_id)
+        source.close()  # Streamlit remembers the button that would stop its reading, and by it the file

@@ -15,6 +15,7 @@ from textgen.generator import GeneratedText
 
 _HERE = Path(__file__)
 _NAMES = {"": "the end", " ": "space", "\n": "line break", "\n\n": "new paragraph"}
+_LONG, _LINES = 500, 8  # characters and line breaks of a prompt that is shown whole
 _EXPECTED, _SURPRISING = 0.2, 0.001  # probabilities between which a word's tint grows
 
 
@@ -66,8 +67,8 @@ def _cards(cards: Sequence[Card], growing: bool = False) -> Html:
 
 def _card(card: Card, growing: bool) -> Html:
     copy = element("button", "Copy", type="button", class_="text-copy", aria_live="polite", hidden=True)
-    head = element("header", element("h3", card.title), "" if growing else copy)
-    prompt = element("span", card.text.prompt, class_="prompt")
+    head = element("header", element("h2", card.title), "" if growing else copy)
+    prompt = _prompt(card.text.prompt)
     if card.places:
         words = joined(*(_word(place, number) for number, place in enumerate(card.places)))
         label = "The text; arrow keys step through its words"
@@ -81,6 +82,16 @@ def _card(card: Card, growing: bool) -> Html:
     note = element("p", card.note, class_="note") if card.note else Html()
     return element(
         "article", head, body, others, note, class_="text-card", aria_busy="true" if growing else None
+    )
+
+
+def _prompt(prompt: str) -> Html:
+    """A long one shows its end, which the text goes on from, and can be scrolled."""
+    if len(prompt) <= _LONG and prompt.count("\n") <= _LINES:
+        return element("span", prompt, class_="prompt")
+    label = "The beginning; arrow keys scroll it"
+    return element(
+        "div", element("span", prompt), class_="prompt long", tabindex=0, role="region", aria_label=label
     )
 
 

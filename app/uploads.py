@@ -14,6 +14,7 @@ from typing import BinaryIO, Protocol
 from captioner.picture_files import printable
 from textgen.errors import UserError
 
+_ENTRY = rb"PK\x01\x02"  # begins each entry of a ZIP archive's table
 _NOT_OURS = ("__MACOSX", ".")  # how folders and files begin that computers add on their own
 
 
@@ -40,17 +41,18 @@ class Desk:
         path.write_bytes(file.getbuffer())
         return path
 
-    def put_folder(self, drawer: str, files: Sequence[Uploaded], megabytes: int) -> Path:
+    def put_folder(self, drawer: str, files: Sequence[Uploaded], megabytes: int, most: int) -> Path:
         """The folder of uploaded files, or of what ZIP archives among them hold.
 
-        Raises UserError when all is larger than `megabytes` once unpacked, for a damaged archive, and when two files
-        have one name.
+        Raises UserError, before anything is unpacked, when there are more than `most` files or all is larger than
+        `megabytes`; for a damaged archive, and when two files have one name.
         """
         folder = self.root / drawer
         folder.mkdir()
+        _check_count(sum(_entries(file) if _is_archive(file) else 1 for file in files), most)
         left = megabytes * 1_000_000
         for file in files:
-            if _parts(file.name)[-1].lower().endswith(".zip"):
+            if _is_archive(file):
                 left -= _unpack(file, folder, left, megabytes)
             else:
                 left -= file.size
@@ -76,6 +78,15 @@ def desk() -> Iterator[Desk]:
             yield here
         except UserError as error:
             raise UserError(here.without_paths(str(error))) from error
+
+
+def _is_archive(file: Uploaded) -> bool:
+    return _parts(file.name)[-1].lower().endswith(".zip")
+
+
+def _entries(file: Uploaded) -> int:
+    """How many entries a ZIP archive can hold at most, before any time or memory is spent on its table."""
+    return sum(1 for _ in re.finditer(_ENTRY, file.getbuffer()))
 
 
 def _unpack(file: Uploaded, folder: Path, left: int, megabytes: int) -> int:
@@ -124,6 +135,11 @@ def _parts(name: str) -> tuple[str, ...]:
 def _check_size(size: int, megabytes: int, name: str) -> None:
     if size > megabytes * 1_000_000:
         raise UserError(f"{name}: more than the limit of {megabytes} MB")
+
+
+def _check_count(count: int, most: int) -> None:
+    if count > most:
+        raise UserError(f"these are {count:,} files, more than the limit of {most:,}; take fewer")
 
 
 def _check_left(left: int, megabytes: int) -> None:

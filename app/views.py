@@ -11,13 +11,19 @@ from string import punctuation
 from typing import ParamSpec, TypeVar
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
+from captioner.images import HEIC_NEEDS
+from captioner.picture_files import printable
 from captioner.web_page import element
 from textgen.errors import UserError
 
 P = ParamSpec("P")
 R = TypeVar("R")
 _OURS = "Something went wrong on our side. Please try again; the other photos and texts are safe."
+_FOR_VISITORS = {
+    HEIC_NEEDS: "HEIC photos cannot be read here; save it as JPEG"
+}  # who cannot install anything
 _HERE = Path(__file__)
 _log = logging.getLogger(__name__)
 
@@ -30,10 +36,10 @@ def style() -> None:
         st.html(f"<script>{script}</script>", unsafe_allow_javascript=True)
 
 
-def heading(title: str, lead: str) -> None:
-    """The page's title, and a sentence under it."""
+def heading(title: str, lead: str) -> DeltaGenerator:
+    """The page's title, and a sentence under it, which can be taken away again."""
     st.title(title, anchor=False)
-    st.html(element("p", lead, class_="lead"))
+    return st.html(element("p", lead, class_="lead"))
 
 
 def note(text: str) -> None:
@@ -54,7 +60,9 @@ def friendly(error: Exception) -> str:
     if not isinstance(error, UserError):
         _log.error("unexpected", exc_info=error)
         return _OURS
-    text = str(error).strip()
+    text = printable(str(error).strip())
+    for command_line, here in _FOR_VISITORS.items():
+        text = text.replace(command_line, here)
     if ": " not in text:  # else it begins with a name, which stays as it is
         text = text[:1].upper() + text[1:]
     return text if text.endswith((".", "!", "?")) else text + "."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath
 from typing import Any
@@ -30,20 +30,26 @@ class CaptionedPhoto:
 
 
 def captions_document(
-    model: str, config: DecodingConfig, photos: Iterable[tuple[str, Sequence[Caption] | ImageError]]
+    model: str,
+    config: DecodingConfig,
+    photos: Iterable[tuple[str, Sequence[Caption] | ImageError]],
+    counting: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """What `captioner caption --json` prints: of each photo its captions, or why it has none.
 
-    `model` is the hash of the model's weights.
+    `model` is the hash of the model's weights; `counting` says, by a photo's name, which caption it shall have,
+    where a person has chosen or written one.
     """
-    return {"model": model, **asdict(config), "photos": [_entry(name, found) for name, found in photos]}
+    entries = [_entry(name, found, (counting or {}).get(name)) for name, found in photos]
+    return {"model": model, **asdict(config), "photos": entries}
 
 
-def _entry(name: str, found: Sequence[Caption] | ImageError) -> dict[str, Any]:
+def _entry(name: str, found: Sequence[Caption] | ImageError, counting: str | None) -> dict[str, Any]:
     if isinstance(found, ImageError):
         return {"photo": name, "error": str(found)}
     return {
         "photo": name,
+        **({} if counting is None else {"caption": counting}),
         "captions": [
             {"text": caption.text, "log_prob": round(caption.log_prob, 4), "finished": caption.finished}
             for caption in found
@@ -52,7 +58,10 @@ def _entry(name: str, found: Sequence[Caption] | ImageError) -> dict[str, Any]:
 
 
 def captions_csv(captions: Iterable[tuple[str, str]]) -> str:
-    """A table of photos' names and captions, which `captioner score` and `captioner train` read."""
+    """A table of photos' names and captions, which `captioner score` and `captioner train` read.
+
+    Each is written as it is, a leading `=` too: what a model learns from must be exact.
+    """
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(("image", "caption"))

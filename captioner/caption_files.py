@@ -23,6 +23,21 @@ COLUMNS: Columns = {
     "split": ("split",),
 }
 _MOST_LINES = 20  # of one quoted caption: a quote left open must not swallow the file
+_BEGINNING = 4096  # bytes; in which a picture, an archive or a spreadsheet has a zero, and no UTF-8 text has
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")  # as spreadsheets save "Unicode text"
+_UNDERSTOOD = (
+    "a table (captions.csv) or JSON lines (captions.jsonl) with image and caption, or the captions of "
+    "Flickr8k (Flickr8k.token.txt), COCO (captions_*.json) or Karpathy (dataset.json)"
+)
+_KINDS = {  # what JSON holds, in words
+    str: "a text",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    list: "a list",
+    dict: "an object",
+    type(None): "null",
+}
 
 
 class Row(NamedTuple):
@@ -68,19 +83,18 @@ def read_text(file: Path) -> str:
     except OSError as error:
         raise UserError(f"{file}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
+        if b"\0" in data[:_BEGINNING] and not data.startswith(_UTF_16):
+            raise UserError(f"{file}: not a text file; give a file of captions") from error
         line = data.count(b"\n", 0, error.start) + 1
         raise UserError(f"{file}, line {line}: not UTF-8 at byte {error.start}; save it as UTF-8") from error
 
 
 def recognise(path: Path, listing: Listing) -> tuple[Form, list[Path], list[str]]:
     """The form that fits, its files, and notes: a given file goes by its beginning, a folder by names too."""
-    understood = "; ".join(f"{form.name}: {form.known or form.loose}" for form in FORMS)
     if path.is_file():
         if form := next((form for form in FORMS if form.fits(path, _head(path))), None):
             return form, [path], []
-        raise UserError(
-            f"{path}: not a caption file, begins {_head(path)[:40]!r}; understood are {understood}"
-        )
+        raise UserError(f"{path}: not a caption file, begins {_head(path)[:40]!r}; give {_UNDERSTOOD}")
     if not path.is_dir():
         raise UserError(
             f"{path}: no such folder; give the folder with captions and pictures, or the caption file"
@@ -112,7 +126,7 @@ def recognise(path: Path, listing: Listing) -> tuple[Form, list[Path], list[str]
             raise UserError(f"{path}: several caption files ({choice}); give the one to read, as {files[0]}")
         if hits:
             return hits[0][0], files, notes
-    raise UserError(f"{path}: no captions recognised{odd}; understood are {understood}")
+    raise UserError(f"{path}: no captions recognised{odd}; give {_UNDERSTOOD}")
 
 
 def _head(file: Path) -> str:
@@ -203,8 +217,10 @@ def get(file: Path, at: str, item: Any, key: str, *kinds: type) -> Any:
     """item[key], checked, since JSON promises nothing; a bool is an int to Python only."""
     value = item.get(key) if isinstance(item, dict) else None
     if not isinstance(value, kinds) or isinstance(value, bool):
-        wanted = " or ".join(kind.__name__ for kind in kinds)
-        raise UserError(f"{file}, {at}: malformed; {key!r} must be {wanted}, not {type(value).__name__}")
+        wanted = " or ".join(_KINDS[kind] for kind in kinds if kind is not type(None))
+        there = isinstance(item, dict) and key in item
+        found = f"is {_KINDS[type(value)]}" if there else "is missing"
+        raise UserError(f"{file}, {at}: {key!r} {found}; write {wanted}")
     return value
 
 
@@ -218,7 +234,7 @@ def entry_rows(
     captions = get(file, at, item, caption, str, list)
     captions = [captions] if isinstance(captions, str) else captions
     if not all(isinstance(one, str) for one in captions):
-        raise UserError(f"{file}, {at}: malformed; {caption!r} must hold strings only")
+        raise UserError(f"{file}, {at}: {caption!r} holds something else than texts; write texts only")
     yield from (Row(str(name), one, split, at) for one in captions or [None])
 
 

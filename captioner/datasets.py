@@ -72,9 +72,11 @@ def load_dataset(path: str | Path) -> Dataset:
     if missing := [key for key in wanted if key not in found]:
         first = f"(first: {wanted[missing[0]].name!r})"
         if len(missing) > MISSING_LIMIT * len(wanted):
-            looked = ", ".join(os.path.relpath(folder, data.base) for folder in data.folders)
             count = f"{len(missing):,} of {len(wanted):,} pictures are missing {first}"
-            raise UserError(f"{path}: {count}; put them into one of the folders looked in: {looked}")
+            folders = [os.path.relpath(folder, data.base) for folder in data.folders]
+            others = [folder for folder in folders if folder != os.curdir]
+            beside = " or ".join(["beside the captions", *([f"into {', '.join(others)}"] if others else [])])
+            raise UserError(f"{path}: {count}; put them {beside}")
         captions = sum(len(wanted.pop(key).captions) for key in missing)
         notes.append(f"{captions:,} captions of {len(missing):,} missing pictures dropped {first}")
     notes += [f"{len(bare):,} pictures without caption left out (first: {bare[0]!r})"] if bare else []

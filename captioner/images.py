@@ -26,6 +26,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
 ANIMATED, PAGES = "animated: first frame", "several pages: first page"
 NOTES = {"GIF": ANIMATED, "WEBP": ANIMATED, "PNG": ANIMATED, "AVIF": ANIMATED, "TIFF": PAGES}
 UNSUPPORTED = " pictures are not supported; convert it to PNG or JPEG"
+HEIC_NEEDS = 'HEIC needs the extra: pip install "captioner[heif]"'
 DAMAGED, INCOMPLETE = "picture is damaged or incomplete", "picture is incomplete"
 UPRIGHT = {  # EXIF orientation -> what undoes it
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -165,7 +166,7 @@ def _open(data: bytes, limits: ImageLimits) -> Image.Image:
         try:
             import pillow_heif
         except ImportError:
-            raise ImageError('HEIC needs the extra: pip install "captioner[heif]"') from None
+            raise ImageError(HEIC_NEEDS) from None
         pillow_heif.register_heif_opener()
         formats = ["HEIF"]
     try:

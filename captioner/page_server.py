@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import subprocess
 import sys
@@ -22,8 +23,9 @@ def serve(
 ) -> int:
     """Becomes Streamlit's server; where a process cannot, runs it until it is stopped and returns its exit status.
 
-    The page begins with the captioner in `model` and the text model `text`. Raises UserError when one of them
-    is none, or when Streamlit is not installed.
+    The page begins with the captioner in `model` and the text model `text`. Its visitors may open models from this
+    machine's folders where `host` lets nobody else in, unless the environment says otherwise. Raises UserError when a
+    model is none, or when Streamlit is not installed.
     """
     page = find_spec("app")
     if find_spec("streamlit") is None or page is None or page.origin is None:
@@ -38,6 +40,8 @@ def serve(
         folder = text_model.model_folder(str(text))
         read_header(folder, text_model.KIND)
         told["TEXT_MODEL"] = str(folder.absolute())
+    if not os.environ.get(_PREFIX + "OPEN_FOLDERS"):
+        told["OPEN_FOLDERS"] = "1" if _only_this_machine(host) else "0"
     environment = {**os.environ, **{_PREFIX + name: value for name, value in told.items()}}
     # The page's own package is found first, and not an app.py of the folder that this is started in.
     paths = [str(Path(page.origin).parent.parent), os.environ.get("PYTHONPATH", "")]
@@ -50,6 +54,16 @@ def serve(
     command = [sys.executable, "-P", "-m", "app"]
     command += [f"--{name}={value}" for name, value in options.items()]
     return _become(command, environment)
+
+
+def _only_this_machine(host: str) -> bool:
+    """Whether a server at `host` is out of the network's reach."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _become(command: list[str], environment: dict[str, str]) -> int:

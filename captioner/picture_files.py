@@ -59,3 +59,17 @@ def _in_folder(folder: str) -> list[Path]:
 def printable(text: str) -> str:
     """A name for a message of one line: it may hold line feeds and undecodable bytes."""
     return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
+
+
+def told_apart(paths: Sequence[Path]) -> list[str]:
+    """Short names of different paths: each its last part, with as many folders as it takes to be the only one."""
+    parts = [path.absolute().parts for path in paths]
+    return [Path(*own[-_needed(own, parts) :]).as_posix() for own in parts]
+
+
+def _needed(own: Sequence[str], parts: Sequence[Sequence[str]]) -> int:
+    """How many of its last parts a path needs among others."""
+    size = 1
+    while size < len(own) and sum(other[-size:] == own[-size:] for other in parts) > 1:
+        size += 1
+    return size

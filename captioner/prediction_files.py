@@ -24,8 +24,8 @@ REFERENCES: Columns = {**_IDS, "caption": (*COLUMNS["caption"], "reference", "re
 PREDICTIONS: Columns = {**_IDS, "caption": (*_SAID, *COLUMNS["caption"])}  # a dump may hold references too
 _SUFFIXES = (".json", ".jsonl", ".csv", ".tsv")
 _UNDERSTOOD = (
-    'a table or JSONL with image (or image_id, id, file_name) and caption (or text); [{"image_id": ..., '
-    '"caption": ...}, ...]; {"id": "caption", ...}; in a .txt file a caption a line'
+    "a table or JSON lines with an image (or image_id, id, file_name) and a caption (or text) each, "
+    'JSON as [{"image_id": 1, "caption": "a dog"}] or {"1": "a dog"}, or a .txt file with a caption a line'
 )
 
 
@@ -151,7 +151,7 @@ def _read_file(file: Path, named: Columns) -> _Read:
         notes: list[str] = []
         return _Read(list(_json_rows(file, text, named, notes)), [], tuple(notes))
     if suffix in _SUFFIXES:
-        raise UserError(f"{file}: no captions recognised, begins {head[:40]!r}; understood are {_UNDERSTOOD}")
+        raise UserError(f"{file}: no captions recognised, begins {head[:40]!r}; give {_UNDERSTOOD}")
     return _Read(None, text.removesuffix("\n").split("\n"))
 
 
@@ -209,6 +209,6 @@ def _mapping(file: Path, text: str) -> Iterator[Row]:
         captions = [value] if isinstance(value, str) else value
         if not isinstance(captions, list) or not all(isinstance(c, str) for c in captions):
             raise UserError(
-                f"{file}, entry {i}: malformed; {name!r} must have a caption or a list of captions"
+                f"{file}, entry {i}: {name!r} has no text; give it a caption or a list of captions"
             )
         yield from (Row(name, caption, None, f"entry {i}") for caption in captions or [None])

@@ -12,6 +12,8 @@ from typing import Annotated, Any
 from tyro.conf import arg
 
 from captioner.metrics import BadReferences, Corpus
+from captioner.metrics.stopping import Check, go_on
+from captioner.picture_files import told_apart
 from textgen.checkpoint import atomic_write, check_output
 from textgen.errors import UserError
 
@@ -50,22 +52,25 @@ def score(
     split: str | None = None,
     pictures: Path | None = None,
     train: Path | None = None,
+    check: Check = go_on,
 ) -> dict[str, Any]:
     """The report of `predictions` against `references`, files as `captioner.score_files` reads them.
 
     `other` is a second system's file, `split` and `pictures` choose among the references, and `train` holds the
-    training captions. Raises UserError naming the file for what cannot be read, matched or scored.
+    training captions; what `check` raises ends it half way. Raises UserError naming the file for what cannot be read, matched or scored.
     """
     from captioner.score_files import read_captions, read_scorable
 
     found = read_scorable(predictions, references, split=split, pictures=pictures, other=other)
+    check()
     with _naming(predictions, references[0]):
         corpus = Corpus.of(found.predictions, found.references)
     rival = None
     if found.other is not None:
+        check()
         with _naming(other, references[0]):
             rival = corpus.spoken_by(found.other)
-    names = _names(predictions, other)
+    names = told_apart([path for path in (predictions, other) if path])
     report = full_report(
         corpus,
         config,
@@ -74,7 +79,9 @@ def score(
         other=rival,
         other_name=names[-1],
         notes=found.notes,
+        check=check,
     )
+    check()
     if config.report:
         write_page(config.report, report, corpus, found.files, other=rival)
     return report
@@ -90,15 +97,6 @@ def _naming(predictions: Path, references: Path) -> Iterator[None]:
         raise UserError(f"{predictions}: {error}") from error
 
 
-def _names(file: Path, other: Path | None) -> list[str]:
-    """What to call two files: their names, with as many folders as it takes to tell them apart."""
-    paths = [one.absolute().parts for one in (file, other) if one]
-    size = 1
-    while len(paths) > 1 and paths[0][-size:] == paths[1][-size:] and size < max(map(len, paths)):
-        size += 1
-    return [Path(*parts[-size:]).as_posix() for parts in paths]
-
-
 def full_report(
     corpus: Corpus,
     config: ReportConfig,
@@ -108,13 +106,19 @@ def full_report(
     other: Corpus | None = None,
     other_name: str = "",
     notes: Sequence[str] = (),
+    check: Check = go_on,
 ) -> dict[str, Any]:
     """`Corpus.report` with `name`, `notes` and, as `extra`, the scores that Java programs make.
 
-    `other` and `other_name` are a second system, to be compared.
+    `other` and `other_name` are a second system, to be compared; what `check` raises ends it half way.
     """
     report = corpus.report(
-        draws=config.bootstrap, seed=config.seed, with_anchors=True, train=train, other=other
+        draws=config.bootstrap,
+        seed=config.seed,
+        with_anchors=True,
+        train=train,
+        other=other,
+        check=check,
     )
     report = {"name": name, **report, "extra": _extra(corpus, config), "notes": list(notes)}
     if other is not None:

@@ -150,6 +150,7 @@ def test_files_are_called_as_the_visitor_calls_them(page, files, tmp_path, tempo
         (b"", "said.csv: is empty"),
         (b"image,caption\na.jpg,a dog\n", "said.csv: no prediction for 2 of 3 pictures"),
         (b"image,caption\n\xff\xfe,x\n", "said.csv, line 2: not UTF-8"),
+        ((EXAMPLES / "cat.jpg").read_bytes(), "said.csv: not a text file; give a file of captions"),
         (b'{"a": 1', "said.csv: no captions recognised|said.csv, .*not JSON"),
         (b"image,caption\na.jpg,x\na.jpg,y\n", "said.csv: picture 'a.jpg' has two captions"),
     ],
@@ -239,8 +240,16 @@ def test_both_ways_keep_their_own_report(model_page, photos, files):
     ("name", "data", "told"),
     [
         ("photos.zip", b"PK\x03\x04 no archive", "photos.zip: is damaged, or no ZIP archive"),
-        ("cat.jpg", (EXAMPLES / "cat.jpg").read_bytes(), "no captions recognised"),
-        ("captions.csv", b"image,caption\na.jpg,a dog\n", "1 of 1 pictures are missing"),
+        (
+            "cat.jpg",
+            (EXAMPLES / "cat.jpg").read_bytes(),
+            "your folder: no captions recognised; give a table (captions.csv)",
+        ),
+        (
+            "captions.csv",
+            b"image,caption\na.jpg,a dog\n",
+            "1 of 1 pictures are missing (first: 'a.jpg'); put them beside the captions.",
+        ),
     ],
 )
 def test_what_is_no_folder_of_captioned_photos_is_one_sentence(

@@ -30,7 +30,7 @@ def test_pictures_are_read_within_the_same_limits():
 
 @pytest.mark.parametrize("field", fields(Limits), ids=lambda field: field.name)
 def test_each_limit_has_a_variable_of_its_name(field):
-    least = {"wait_seconds": 0.5, "text_length": 60, "open_folders": 0}.get(field.name, 1)
+    least = {"wait_seconds": 0.5, "text_length": 60, "open_folders": 1}.get(field.name, 1)
     limits = Limits.from_environment({PREFIX + field.name.upper(): f" {least} "})
     assert getattr(limits, field.name) == least
     assert [f.name for f in fields(Limits) if getattr(limits, f.name) != f.default] == [field.name]

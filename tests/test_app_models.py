@@ -24,7 +24,8 @@ LOG = [
 
 
 @pytest.fixture
-def page():
+def page(monkeypatch):
+    monkeypatch.setattr("app.limits.limits", lambda: Limits(open_folders=1))
     return opened("models")
 
 
@@ -51,7 +52,7 @@ def open_folder(page, text):
 
 
 def titles(page):
-    return [heading.value for heading in page.subheader]
+    return [heading.value for heading in page.header]
 
 
 def test_the_models_in_the_box_are_shown_with_their_own_figures(page):
@@ -89,8 +90,36 @@ def test_a_folder_becomes_the_model_in_use(page, copied):
 @pytest.mark.parametrize("text", ["", "   ", "/no/such/folder", "\0", "~nobody-here/x", "x" * 5000])
 def test_what_is_no_folder_is_one_sentence(page, text):
     open_folder(page, text)
-    assert "our side" not in the_error(page)
+    error = the_error(page)
+    assert "our side" not in error and error.isprintable()
     assert "chosen_text_model" not in page.session_state and len(titles(page)) == 4
+
+
+def test_a_file_is_no_folder(page, copied):
+    open_folder(page, copied / "README.md")
+    assert the_error(page).endswith("README.md: not a folder; give the folder of a model.")
+
+
+def test_names_are_shown_as_they_are_and_told_apart(page, copied):
+    twins = [copied.with_name("my *x* <b>novel"), copied.parent / "other" / "shakespeare"]
+    for twin in twins:
+        shutil.copytree(copied, twin)
+        open_folder(page, twin)
+        assert_fine(page)
+    shown = [title.replace("\\", "") for title in titles(page)]
+    assert shown[:-1] == [
+        "Photo captions",
+        "Novels",
+        "Shakespeare",
+        "Shakespeare (other)",
+        "My *x* <b>novel",
+    ]
+    assert "\\*x\\*" in titles(page)[4]
+    page.switch_page("screens/text.py").run()
+    assert_fine(page)
+    page.text_area[0].set_value("mine").run()
+    page.segmented_control(key="text-model").set_value(MODELS / "novels").run()
+    assert page.text_area[0].value == "It was"
 
 
 def damage_weights(folder):
@@ -126,8 +155,7 @@ def test_a_damaged_model_is_named_and_not_chosen(page, copied, damage, told):
     assert "chosen_text_model" not in page.session_state and "Mine" not in titles(page)
 
 
-def test_a_page_for_strangers_opens_no_folders(monkeypatch):
-    monkeypatch.setattr("app.limits.limits", lambda: Limits(open_folders=0))
+def test_a_page_for_strangers_opens_no_folders():
     page = opened("models")
     assert_fine(page)
     assert not page.text_input and len(titles(page)) == 3
@@ -136,7 +164,7 @@ def test_a_page_for_strangers_opens_no_folders(monkeypatch):
 def test_a_card_is_shown_without_markup_that_fetches_or_runs(copied):
     card = read_info(copied).card
     assert "<" not in card and "![" not in card
-    assert "##### Trained by" in card and "# Mine" not in card
+    assert "\n### Trained by" in card and "# Mine" not in card
 
 
 def test_a_model_of_a_kind_that_nobody_knows_is_refused(copied):

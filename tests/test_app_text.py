@@ -67,7 +67,7 @@ def test_the_text_is_the_command_lines(page, capsys):
 
 def test_every_setting_reaches_the_model(page, shakespeare):
     page.slider(key="text-temperature").set_value(1.4)
-    page.number_input(key="text-top-k-Shakespeare").set_value(4)
+    page.number_input(key=f"text-top-k-{shakespeare.hash[:12]}").set_value(4)
     page.slider(key="text-top-p").set_value(0.6)
     (text,) = texts(press(page, "text-write"))
     plain = shakespeare.generate(PROMPT, **SETTINGS)[0]
@@ -136,6 +136,17 @@ def test_a_prompt_is_shown_as_typed_and_never_as_markup(page):
     press(page, "text-write")
     shown = cards(page)["html"]
     assert "&lt;img src=x onerror=&quot;alert(1)&quot;&gt; **&amp;amp;**" in shown and "<img" not in shown
+
+
+def test_a_long_prompt_is_whole_and_does_not_push_the_text_away(page):
+    prompt = "To be or not to be. " * 100
+    page.text_area[0].set_value(prompt)
+    press(page, "text-write")
+    shown = cards(page)["html"]
+    assert prompt in shown and 'class="prompt long"' in shown and 'tabindex="0"' in shown
+    page.text_area[0].set_value(PROMPT)
+    press(page, "text-write")
+    assert "prompt long" not in cards(page)["html"]
 
 
 def test_what_the_model_cannot_read_is_told(page):

@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+from itertools import pairwise
 
 import pytest
 
@@ -95,6 +96,34 @@ def test_a_text_is_the_librarys_and_can_be_copied_and_downloaded(
             press(page, "Download .txt")
         download.value.save_as(tmp_path / "text.txt")
         assert (tmp_path / "text.txt").read_bytes().decode() == f"{expected}\n"
+
+
+def test_on_a_phone_the_text_is_in_sight_and_its_settings_below(chromium, address):
+    with visit(chromium, address, "text", "phone") as page:
+        page.get_by_role("button", name="Write").click()
+        page.get_by_role("button", name="Copy").wait_for()
+        text, settings = page.locator(".text"), page.get_by_label("Temperature", exact=True).first
+        lines_in_sight = (844 - text.bounding_box()["y"]) / 30
+        assert lines_in_sight > 5
+        assert settings.bounding_box()["y"] > text.bounding_box()["y"] + text.bounding_box()["height"]
+
+
+def test_a_long_beginning_leaves_room_for_what_follows_it(chromium, address):
+    prompt = "To be or not to be. " * 500
+    with visit(chromium, address, "text") as page:
+        set_up(page, prompt)
+        press(page, "Write")
+        page.get_by_role("button", name="Copy").wait_for()
+        box = page.get_by_role("region", name="The beginning")
+        assert box.bounding_box()["height"] < 200
+        assert page.locator(".text").text_content().startswith(prompt)
+        end = box.evaluate(
+            "box => box.firstChild.getBoundingClientRect().bottom - box.getBoundingClientRect().bottom"
+        )
+        assert abs(end) < 2
+        box.focus()
+        page.keyboard.press("PageUp")
+        page.wait_for_function("document.querySelector('.prompt.long').scrollTop < 0")
 
 
 def test_a_text_comes_piece_by_piece_and_stops_where_it_is_told_to(chromium, address, shakespeare):
@@ -240,9 +269,16 @@ def test_a_model_is_chosen_and_its_card_read(chromium, address, size, scheme):
         page.locator(
             "[data-testid=stVegaLiteChart] canvas, [data-testid=stVegaLiteChart] svg"
         ).first.wait_for()
-        assert fits(page)
+        assert fits(page) and page.locator(".vega-actions, .vega-embed summary").count() == 0
+        card = page.locator(".st-key-card-model-0")
+        right = card.bounding_box()["x"] + card.bounding_box()["width"]
+        tables = [table.bounding_box() for table in card.locator("table:visible").all()]
+        assert tables and all(table["x"] + table["width"] <= right for table in tables)
+        headings = page.locator("h1, h2, h3, h4, h5, h6").all()
+        levels = [int(heading.evaluate("heading => heading.tagName[1]")) for heading in headings]
+        assert levels[0] == 1 and all(below <= above + 1 for above, below in pairwise(levels))
         press(page, "Use for text")
-        wait_until_idle(page)
+        page.locator(".st-key-card-model-1").get_by_text("In use").wait_for()
         if size == "phone":
             page.locator("[data-testid=stExpandSidebarButton]").click()
         page.get_by_role("link", name="Text").click()

@@ -38,7 +38,7 @@ def archive(*entries):
 def test_no_name_leads_out_of_the_folder(tmp_path):
     outside = archive(("../../out.txt", "x"), ("/abs.txt", "y"), ("a\\..\\b.txt", "z"))
     with desk() as here:
-        folder = here.put_folder("data", [Upload("../x.zip", outside), Upload("..\\up.txt", b"u")], 1)
+        folder = here.put_folder("data", [Upload("../x.zip", outside), Upload("..\\up.txt", b"u")], 1, 10)
         found = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
         assert found == ["a/b.txt", "abs.txt", "out.txt", "up.txt"]
         assert here.put("predictions", Upload("../../said.csv", b"x"), 1).parent == here.root / "predictions"
@@ -48,7 +48,7 @@ def test_an_archive_is_weighed_before_it_is_unpacked():
     bomb = archive(("captions.csv", b"\0" * 3_000_000))
     assert len(bomb) < 10_000
     with pytest.raises(UserError, match="more than the limit of 2 MB together"), desk() as here:
-        here.put_folder("data", [Upload("bomb.zip", bomb)], 2)
+        here.put_folder("data", [Upload("bomb.zip", bomb)], 2, 10)
 
 
 def test_an_archive_that_lies_about_its_size_writes_no_more_than_it_said(tmp_path):
@@ -56,13 +56,26 @@ def test_an_archive_that_lies_about_its_size_writes_no_more_than_it_said(tmp_pat
     true = (3_000_000).to_bytes(4, "little")
     lying = bytes(lying).replace(true, (1000).to_bytes(4, "little"))
     with pytest.raises(UserError, match="damaged"), desk() as here:
-        here.put_folder("data", [Upload("lying.zip", lying)], 2)
+        here.put_folder("data", [Upload("lying.zip", lying)], 2, 10)
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_files_are_counted_before_any_is_written(temporary, packed):
+    names = [f"{number}.txt" for number in range(11)]
+    files = [Upload(name, b"") for name in names]
+    if packed:
+        files = [Upload("many.zip", archive(*((name, "") for name in names)))]
+    with desk() as here:
+        with pytest.raises(UserError, match="11 files, more than the limit of 10; take fewer"):
+            here.put_folder("data", files, 1, 10)
+        assert not list((here.root / "data").iterdir())
+        assert len(list(here.put_folder("enough", files, 1, 11).iterdir())) == 11
 
 
 @pytest.mark.parametrize("files", [[("a.txt", b"1"), ("a.txt", b"2")], [("a", b"1"), ("a/b", b"2")]])
 def test_two_files_of_one_name_are_refused(files):
     with pytest.raises(UserError, match="is there twice"), desk() as here:
-        here.put_folder("data", [Upload(name, data) for name, data in files], 1)
+        here.put_folder("data", [Upload(name, data) for name, data in files], 1, 10)
 
 
 def test_a_desk_is_cleared_whatever_happens(temporary):

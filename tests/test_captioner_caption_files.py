@@ -141,7 +141,7 @@ def test_jsonl_is_read_with_one_caption_or_a_list(tmp_path):
 
 
 def test_a_folder_of_no_known_form_is_refused_with_the_forms_and_what_was_seen(tmp_path):
-    refuses(tmp_path, str(tmp_path), "captions.txt", "Flickr8k.token.txt", "dataset_*.json", "*.jsonl")
+    refuses(tmp_path, str(tmp_path), "captions.csv", "Flickr8k.token.txt", "dataset.json", ".jsonl")
     table(tmp_path, "a.jpg,A", header="foo,bar")
     refuses(tmp_path, "captions.txt begins 'foo,bar")
     refuses(tmp_path / "captions.txt", "foo,bar")
@@ -179,8 +179,12 @@ def test_a_stray_table_beside_captions_txt_is_no_second_dataset(tmp_path):
         ("captions.txt", b"image,caption\r\na.jpg,A\r\nb.jpg,caf\xe9\r\n", ["line 3", "byte 33", "UTF-8"]),
         ("Flickr8k.token.txt", "a.jpg#0\tA\na.jpg 1 B\n", ["line 2", "malformed"]),
         ("m.jsonl", '{"image": "a.jpg", "caption": "A"}\n{"image": \n', ["line 2", "not JSON"]),
-        ("m.jsonl", '{"image": "a.jpg", "caption": 7}\n', ["line 1", "'caption'", "int"]),
-        ("m.jsonl", '{"image": "a.jpg"}\n', ["line 1", "'caption'"]),
+        (
+            "m.jsonl",
+            '{"image": "a.jpg", "caption": 7}\n',
+            ["line 1", "'caption' is a whole number; write a text"],
+        ),
+        ("m.jsonl", '{"image": "a.jpg"}\n', ["line 1: 'caption' is missing; write a text or a list"]),
         ("m.jsonl", '{"image": "a.jpg", "captions": ["A", null]}\n', ["line 1", "'captions'"]),
         ("m.jsonl", '{"image": "a.jpg", "caption": "A"}\n7\n', ["line 2", "'image'"]),
         ("m.jsonl", '{"image": "a.jpg", "caption": "\\ud800"}\n', ["line 1", "surrogate"]),

@@ -74,7 +74,12 @@ def test_one_missing_picture_in_a_hundred_is_counted_and_two_are_refused(tmp_pat
     assert len(dataset.examples) == 99
     assert "2 captions of 1 missing pictures dropped (first: '000.jpg')" in dataset.notes
     (tmp_path / "Images" / "001.jpg").unlink()
-    refuses(tmp_path, "2 of 100 pictures are missing", "'000.jpg'", "Images")
+    refuses(
+        tmp_path,
+        "2 of 100 pictures are missing",
+        "'000.jpg'",
+        "; put them beside the captions or into Images",
+    )
 
 
 def test_missing_pictures_that_split_files_leave_out_do_not_count_as_missing(tmp_path):

@@ -72,6 +72,18 @@ def test_the_document_names_captions_and_failures():
     assert json.loads(json.dumps(document)) == document
 
 
+def test_the_document_says_which_caption_counts_where_a_person_has_said():
+    found = [Caption("a dog", -1.0, True, ("a", "dog"))]
+    photos = [("x.jpg", found), ("y.jpg", found)]
+    document = captions_document("abc", DecodingConfig(), photos, {"x.jpg": "my dog"})
+    assert [entry.get("caption") for entry in document["photos"]] == ["my dog", None]
+    assert [entry["captions"][0]["text"] for entry in document["photos"]] == ["a dog", "a dog"]
+
+
+def test_a_table_is_exact():
+    assert captions_csv([("=a.jpg", "=1+1")]) == "image,caption\n=a.jpg,=1+1\n"
+
+
 @given(captions)
 def test_alternative_texts_are_told_as_they_are_and_run_nothing(caption):
     page = Images(alt_text_page([CaptionedPhoto("<x>.jpg", caption, JPEG)]))

@@ -73,6 +73,28 @@ def test_models_and_address_are_passed_on(started, monkeypatch):
     assert environment["CAPTIONER_APP_ENGINE"] == "onnx"
 
 
+@pytest.mark.parametrize(
+    ("host", "said", "allowed"),
+    [
+        ("localhost", None, "1"),
+        ("127.0.0.2", None, "1"),
+        ("::1", None, "1"),
+        ("0.0.0.0", None, "0"),
+        ("192.168.1.5", None, "0"),
+        ("my-machine", None, "0"),
+        ("0.0.0.0", "1", "1"),
+        ("localhost", "0", "0"),
+    ],
+)
+def test_folders_are_opened_only_where_no_stranger_comes(started, monkeypatch, host, said, allowed):
+    monkeypatch.delenv("CAPTIONER_APP_OPEN_FOLDERS", raising=False)
+    if said:
+        monkeypatch.setenv("CAPTIONER_APP_OPEN_FOLDERS", said)
+    cli.main(["app", "--host", host])
+    ((_, environment),) = started
+    assert environment["CAPTIONER_APP_OPEN_FOLDERS"] == allowed
+
+
 def test_the_page_is_this_programs_even_beside_an_app_py(started, tmp_path, monkeypatch):
     (tmp_path / "app.py").write_text("raise SystemExit('not this one')")
     monkeypatch.chdir(tmp_path)

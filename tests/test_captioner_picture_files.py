@@ -1,10 +1,11 @@
 """What is named on a command line becomes picture files, in order and once; finding none is an error."""
 
 import os
+from pathlib import Path
 
 import pytest
 
-from captioner.picture_files import find_pictures, is_picture_name
+from captioner.picture_files import find_pictures, is_picture_name, told_apart
 from textgen.errors import UserError
 
 
@@ -40,3 +41,10 @@ def test_nothing_found_is_an_error_that_names_the_place(tmp_path):
         with pytest.raises(UserError) as caught:
             find_pictures([pattern])
         assert str(pattern) in str(caught.value) and str(caught.value).isprintable()
+
+
+def test_paths_are_told_apart_by_as_many_folders_as_it_takes():
+    paths = [Path("/a/x/said.csv"), Path("/b/x/said.csv"), Path("/c/other.csv")]
+    assert told_apart(paths) == ["a/x/said.csv", "b/x/said.csv", "other.csv"]
+    assert told_apart(paths[1:]) == ["said.csv", "other.csv"] and told_apart([]) == []
+    assert told_apart([Path("/said.csv"), Path("/a/said.csv")]) == ["/said.csv", "a/said.csv"]

@@ -10,6 +10,7 @@ import pytest
 
 from captioner.cli import main
 from captioner.metrics import SCORES, corpus_report
+from captioner.score import ReportConfig, score
 from tests.captioned_folders import table, write
 from tests.command_lines import assert_one_line_of, run_command
 from tests.conftest import draw
@@ -216,3 +217,31 @@ def test_scoring_loads_no_torch_and_no_pictures(files):
     command = [sys.executable, "-c", script, "score", said, truth, "--train", truth]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0 and "CIDEr" in done.stdout, done.stderr
+
+
+def test_a_score_ends_at_whatever_part_its_check_raises(files, tmp_path):
+    said, truth = files
+
+    class Enough(Exception):
+        pass
+
+    def parts(most):
+        """How many parts a score has; it ends before the part of that number."""
+        seen = []
+
+        def check():
+            seen.append(None)
+            if len(seen) > most:
+                raise Enough
+
+        report = tmp_path / "report.html"
+        score(said, [truth], ReportConfig(report=report), other=tmp_path / "rival.csv", check=check)
+        return len(seen)
+
+    count = parts(1000)
+    assert count >= 20
+    for most in range(count):
+        (tmp_path / "report.html").unlink(missing_ok=True)
+        with pytest.raises(Enough):
+            parts(most)
+        assert not (tmp_path / "report.html").exists()

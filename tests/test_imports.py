@@ -198,3 +198,10 @@ def test_importing_the_light_modules_loads_nothing_heavy():
     ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=99)
     assert ended.returncode == 0, ended.stderr
     assert not set(json.loads(ended.stdout)) & HEAVY
+
+
+def test_streamlits_inside_is_used_in_one_place():
+    """It moves without notice; app.__main__ is what `streamlit run` is."""
+    inside = ("streamlit.runtime", "streamlit.web")
+    users = {name for name, tree in TREES.items() if any(one.startswith(inside) for one in imports(tree))}
+    assert users == {"app.sessions", "app.__main__"}

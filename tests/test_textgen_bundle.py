@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -224,6 +225,12 @@ def test_a_pickle_renamed_is_refused_and_runs_nothing(folder, save):
     save(Bomb(folder / "ran"), path)
     assert refusal(read_model, folder) == f"{path}: not a safetensors file, or truncated"
     assert not (folder / "ran").exists()
+
+
+def test_what_is_no_folder_is_said_so(folder):
+    file = folder / bundle.HEADER
+    assert refusal(read_model, file) == f"{file}: not a folder; give the folder of a model"
+    assert refusal(read_model, Path("a\0b")) == r"'a\x00b': no such folder"
 
 
 def test_missing_weights_are_named(folder):

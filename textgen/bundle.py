@@ -83,11 +83,15 @@ def write(folder: Path, header: Mapping, weights: Mapping[str, np.ndarray], card
 def read_header(folder: Path, kind: str) -> dict:
     """`model.json` of a model of `kind`. Raises UserError naming the file and the first wrong thing."""
     path = folder / HEADER
+    if "\0" in str(folder):  # which no file's name may hold
+        raise UserError(f"{str(folder)!r}: no such folder")
     try:
         header = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         what = "no such folder" if not folder.exists() else f"not a model folder: it has no {HEADER}"
         raise UserError(f"{folder}: {what}") from error
+    except NotADirectoryError as error:
+        raise UserError(f"{folder}: not a folder; give the folder of a model") from error
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:

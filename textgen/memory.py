@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping
 
 # mallopt's parameters, from malloc.h.
-_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -2, -3, -4
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -2, -3, -4, -8
 
 
 def keep_freed_memory() -> None:
@@ -22,9 +22,17 @@ def keep_freed_memory() -> None:
 def return_freed_memory() -> None:
     """Lets glibc return blocks of a megabyte and more to the system as soon as they are freed.
 
-    A server that had held 200 MB of uploads for a moment kept them for good. Does nothing on other C libraries.
+    A server that had held 200 MB of uploads for a moment kept them for good; with a heap for each of many threads
+    that come and go, it kept 30 MB more of fifty visitors. Does nothing on other C libraries.
     """
-    _tell_allocator({_MMAP_THRESHOLD: 2**20})
+    _tell_allocator({_MMAP_THRESHOLD: 2**20, _ARENA_MAX: 1})
+
+
+def return_free_pages() -> None:
+    """Returns what is free now, however small its blocks, to the system. Does nothing on other C libraries."""
+    with contextlib.suppress(OSError, AttributeError):
+        if sys.platform.startswith("linux"):
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 def _tell_allocator(parameters: Mapping[int, int]) -> None:

@@ -2,39 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 import streamlit as st
-from streamlit import runtime
-from streamlit.runtime.scriptrunner import get_script_run_ctx
-from streamlit.runtime.uploaded_file_manager import UploadedFile
+from streamlit.delta_generator import DeltaGenerator
 
 from app import views
-from app.caption_card import caption_card
+from app.caption_card import caption_card, quick_caption_card
 from app.controls import caption_controls
 from app.gate import Busy
 from app.limits import limits
-from app.photos import EXAMPLES, Album, caption_photos, waiting
+from app.photos import EXAMPLES, Album, Photo, caption_photos, waiting
 from app.resources import chosen_captioner, gate
+from app.sessions import let_go
 from captioner import Captioner, caption_exports
 from captioner.decoding import DecodingConfig
 from textgen.command_line import json_text
 from textgen.errors import UserError
 
+_FEW = 10  # cards that are drawn in no time
+
 
 def page() -> None:
     album = st.session_state.setdefault("album", Album())
-    views.heading(
+    lead = views.heading(
         "Captions",
         "Drop photos here, and read what a small neural network sees in them. They stay on the computer that "
-        "serves this page, and are forgotten when you close it.",
+        "serves this page, and are forgotten soon after you close it.",
     )
     if album.examples:
         with views.errors_shown():
             _read(album, tuple(album.examples), "Reading the example")
+    if album.photos:
+        lead.empty()
     if sources := _given(album):
         with views.errors_shown():
             if _read(album, sources, "Reading"):
@@ -43,7 +47,8 @@ def page() -> None:
     for refusal in album.refusals:
         views.show_error(refusal)
     if album.photos:
-        _results(album)
+        with views.errors_shown():
+            _results(album)
 
 
 def _given(album: Album) -> list[Path | BinaryIO]:
@@ -56,10 +61,15 @@ def _given(album: Album) -> list[Path | BinaryIO]:
                 accept_multiple_files=True,
                 max_upload_size=limits().upload_mb,
                 key=f"photos-{album.uploads}",
+                label_visibility="collapsed" if album.photos else "visible",
             )
         )
-    views.note("Or try one of these:")
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="small", key="examples"):
+    if album.photos:
+        place = st.expander("Examples and camera", expanded=st.session_state.get("camera", False))
+    else:
+        views.note("Or try one of these:")
+        place = st.container()
+    with place, st.container(horizontal=True, vertical_alignment="bottom", gap="small", key="examples"):
         for path in EXAMPLES:
             name = path.stem.capitalize()
             with st.container(width=132, gap="xsmall"):
@@ -67,10 +77,10 @@ def _given(album: Album) -> list[Path | BinaryIO]:
                     st.image(path, alt=f"Example photo: {name}", width="stretch")
                 note = f"Caption the example photo “{name}”"
                 st.button(name, help=note, width="stretch", on_click=album.examples.append, args=(path,))
-        st.space("stretch")
         camera = st.toggle("Use the camera", key="camera")
-    if camera and (shot := st.camera_input("Take a photo", key=f"camera-{album.uploads}")):
-        given.append(shot)
+    with place:
+        if camera and (shot := st.camera_input("Take a photo", key=f"camera-{album.uploads}")):
+            given.append(shot)
     return given
 
 
@@ -88,13 +98,18 @@ def _read(album: Album, sources: Sequence[Path | BinaryIO], doing: str) -> bool:
             _forget(album, source)
         album.uploads += 1
 
-    try:
-        ended = _watched(doing, taken(), len(sources), stop)
-    except UserError:
-        raise
-    except Exception:  # or the next run would fail in the same way, and the next
-        stop()
-        raise
+    ended = False
+    with _progress(st.empty(), doing, len(sources), stop if len(sources) > 1 else None) as show:
+        try:
+            with closing(gate().steps(taken())) as steps:
+                for done in steps:
+                    show(done)
+            ended = True
+        except UserError:
+            raise
+        except Exception:  # or the next run would fail in the same way, and the next
+            stop()
+            raise
     if ended:
         for source in sources:  # those that were too many
             _forget(album, source)
@@ -105,69 +120,90 @@ def _forget(album: Album, source: Path | BinaryIO) -> None:
     """Lets go what was read, or shall not be: the bytes of an upload Streamlit would keep until the session ends."""
     if source in album.examples:
         album.examples.remove(source)
-    context = get_script_run_ctx()
-    if isinstance(source, UploadedFile) and context and runtime.exists():
-        files = runtime.get_instance().uploaded_file_mgr
-        files.remove_file(session_id=context.session_id, file_id=source.file_id)
-        source.close()  # Streamlit remembers the button that would stop their reading, and by it the files
+    let_go(source)
 
 
-@st.fragment
-@views.shows_errors
 def _results(album: Album) -> None:
-    """The settings, the cards and the downloads; a slider that moves runs only this."""
+    """The settings, the downloads and the cards.
+
+    No fragment: whoever presses Stop or moves a slider while photos are captioned would have to wait for the end.
+    """
     captioner = chosen_captioner()
-    with st.expander("Settings", icon=":material/tune:", key="settings"):
+    with st.expander("Settings", key="settings"):
         config = caption_controls()
-    _caption(album, captioner, config)
     _toolbar(album, captioner, config)
-    for photo in album.photos:
+    if other := sum(len(photo.pixels) != captioner.size for photo in album.photos):
+        these = "this photo" if other == 1 else f"{other} of these photos"
+        st.info(f"The chosen model needs {these} in another size; please add them again.")
+    # Below what could do harm, for it goes when all is captioned, and a late click on Stop meets what follows.
+    place = st.empty()
+    todo = waiting(album.photos, captioner, config)
+    if todo and album.stopped == (captioner.hash, config):
+        with place.container(horizontal=True, vertical_alignment="center"):
+            st.write(f"Stopped; {len(todo)} to do.")
+            st.button("Go on", on_click=album.go_on, key="go-on")
+        todo = []
+    left = deque(album.photos)
+    if todo:
+        _caption(album, left, captioner, config, place)
+    for photo in left:
         if photo.captions:
             caption_card(album, photo)
 
 
-def _caption(album: Album, captioner: Captioner, config: DecodingConfig) -> None:
-    """Captions for the photos that have none by this model and these settings."""
+def _caption(
+    album: Album, left: deque[Photo], captioner: Captioner, config: DecodingConfig, place: DeltaGenerator
+) -> None:
+    """Shows the photos of `left` as they come by their captions; those that did not, as it was busy, stay in there."""
     wanted = (captioner.hash, config)
-    if other := sum(len(photo.pixels) != captioner.size for photo in album.photos):
-        these = "this photo" if other == 1 else f"{other} of these photos"
-        st.info(f"The chosen model needs {these} in another size; please add them again.")
-    count = len(waiting(album.photos, captioner, config))
-    if not count:
-        return
-    if album.stopped == wanted:
-        with st.container(horizontal=True, vertical_alignment="center"):
-            st.write(f"Stopped; {count} to do.")
-            if not st.button("Go on", key="go-on"):
-                return
-        album.stopped = None
+    todo = waiting(left, captioner, config)
+    count = len(left)
+    before = count - len(todo)
 
     def stop() -> None:
         album.stopped = wanted
 
-    _watched("Captioning", caption_photos(album.photos, captioner, config), count, stop)
+    with (
+        _progress(place, "Captioning", count, stop if len(todo) > 1 else None) as show,
+        closing(gate().steps(caption_photos(todo, captioner, config))) as steps,
+    ):
+        while left:
+            if left[0] in todo and left[0].said_by != wanted:
+                show(before + next(steps))
+                continue
+            photo = left.popleft()
+            if photo.captions:
+                quick_caption_card(album, photo)
+    if not left and count > _FEW:
+        st.rerun()  # so that the next click in a card does not have to draw them all
 
 
-def _watched(doing: str, work: Iterable[int], count: int, stop: Callable[[], None]) -> bool:
-    """Follows `work`, which tells how many of `count` photos are done, with a bar and a button to `stop` it.
+@contextmanager
+def _progress(
+    place: DeltaGenerator, doing: str, count: int, stop: Callable[[], None] | None
+) -> Iterator[Callable[[int], None]]:
+    """A bar in `place`, moved by telling how many of `count` photos are done, and a button to `stop`.
 
-    Returns whether it came to its end; else the visitor has been told that it is busy.
+    What goes wrong meanwhile is told in its place, and the page goes on.
     """
-    place = st.empty()
     with place.container(horizontal=True, vertical_alignment="center"):
         bar = st.progress(0.0, doing)
-        if count > 1:
+        if stop:
             st.button("Stop", on_click=stop, key=f"stop-{doing}")
+
+    def show(done: int) -> None:
+        bar.progress(done / count, f"{doing}: {done} of {count}")
+
     try:
-        with closing(gate().steps(work)) as steps:  # even if the visitor goes away, or presses something else
-            for done in steps:
-                bar.progress(done / count, f"{doing}: {done} of {count}")
+        yield show
     except Busy as busy:
         with place.container():
             views.show_busy(busy, f"again-{doing}")
-        return False
-    place.empty()
-    return True
+    except Exception as error:
+        with place.container():
+            views.show_error(error)
+    else:
+        place.empty()
 
 
 def _toolbar(album: Album, captioner: Captioner, config: DecodingConfig) -> None:
@@ -179,7 +215,8 @@ def _toolbar(album: Album, captioner: Captioner, config: DecodingConfig) -> None
 
     def document() -> str:
         found = [(photo.name, photo.captions) for photo in photos if photo.captions]
-        return json_text(caption_exports.captions_document(captioner.hash, config, found))
+        counting = {photo.name: photo.caption for photo in photos}
+        return json_text(caption_exports.captions_document(captioner.hash, config, found, counting))
 
     def alt_texts() -> str:
         return caption_exports.alt_text_page([photo.captioned for photo in photos if photo.caption])
@@ -188,7 +225,7 @@ def _toolbar(album: Album, captioner: Captioner, config: DecodingConfig) -> None
         return caption_exports.training_set(album.corrected())
 
     with st.container(horizontal=True, vertical_alignment="center", key="toolbar"):
-        st.subheader(count, anchor=False, width="stretch")
+        st.header(count, anchor=False, width="stretch")
         views.download("CSV", table, "captions.csv", "text/csv", help="A table of photos and captions")
         views.download(
             "JSON",
@@ -212,10 +249,9 @@ def _toolbar(album: Album, captioner: Captioner, config: DecodingConfig) -> None
             help="The photos whose captions you corrected, to train a model with",
             disabled=not album.corrected(),
         )
-        if st.button("Remove all", icon=":material/delete:", type="tertiary", key="remove-all"):
-            album.photos.clear()
-            album.refusals.clear()
-            st.rerun()
+        with st.popover("Remove all", icon=":material/delete:", type="tertiary", key=f"clear-{album.taken}"):
+            st.write(f"Remove {count}, and what you wrote about them?")
+            st.button("Remove all", on_click=album.clear, type="primary", key="remove-all")
 
 
 page()

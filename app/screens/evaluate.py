@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
 from functools import partial
 
 import streamlit as st
 
 from app import views
-from app.limits import Limits, limits
+from app.jobs import Job
+from app.limits import limits
 from app.resources import chosen_captioner, chosen_captioner_folder, gate
 from app.scoring import Files, Scored, score_model, score_uploads
 from captioner.caption import MODEL_IN_THE_BOX
 from captioner.caption_sets import SPLITS
 from captioner.decoding import DecodingConfig
 from captioner.evaluate import Found
+from captioner.metrics.stopping import Check
 from captioner.score import ReportConfig
 from textgen.errors import UserError
 
@@ -78,27 +79,18 @@ def _score_files() -> None:
         raise UserError("give the captions to score, and one or more files of captions by people")
     files = Files(predictions, references, other, None if split == _ALL else split, pictures, train)
     st.session_state.pop(_SCORED + _FILES, None)
-    st.session_state[_SCORED + _FILES] = _stoppable(partial(_score_in_turn, files, limits()))
+    st.session_state[_SCORED + _FILES] = _stoppable(partial(score_uploads, files, ReportConfig(), limits()))
 
 
-def _score_in_turn(files: Files, most: Limits) -> Scored:
-    with gate().place():
-        return score_uploads(files, ReportConfig(), most)
-
-
-def _stoppable(job: Callable[[], Scored]) -> Scored:
-    """What `job` returns, which runs in a thread, so that the page hears that it is to be stopped meanwhile."""
+def _stoppable(work: Callable[[Check], Scored]) -> Scored:
     stop, heard = st.empty(), st.empty()
     stop.button("Stop", icon=":material/stop_circle:", key="evaluate-stop")
-    thread = ThreadPoolExecutor(1)
     try:
-        with st.spinner("Scoring", show_time=True):
-            future = thread.submit(job)
-            while not wait([future], _LISTEN).done:
-                heard.empty()
-        return future.result()
+        with st.spinner("Scoring", show_time=True), Job(work, gate()) as job:
+            while not job.done(_LISTEN):
+                heard.empty()  # where Streamlit ends this run once something is clicked
+        return job.result()
     finally:
-        thread.shutdown(wait=False)
         stop.empty()
 
 

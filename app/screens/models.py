@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import streamlit as st
 
 from app import curves, views
 from app.limits import limits
-from app.model_info import ModelInfo, read_info
+from app.model_info import ModelInfo, read_info, titles
 from app.resources import (
     captioner_of,
     choose_captioner,
@@ -33,17 +34,17 @@ def main() -> None:
     in_use = (chosen_captioner_folder(), chosen_text_folder())
     folders = [MODEL_IN_THE_BOX, *(MODELS / name for name in models_in_the_box())]
     folders = list(dict.fromkeys([*folders, *in_use, *st.session_state.get(_OPENED, ())]))
-    for number, folder in enumerate(folders):
+    for number, (folder, title) in enumerate(titles(folders).items()):
         with st.container(border=True, key=f"card-model-{number}"), views.errors_shown():
-            _show(read_info(folder), folder in in_use, number)
+            _show(read_info(folder), title, folder in in_use, number)
     if limits().open_folders:
         with views.errors_shown():
             _open()
 
 
-def _show(info: ModelInfo, used: bool, number: int) -> None:
+def _show(info: ModelInfo, title: str, used: bool, number: int) -> None:
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-        st.subheader(info.title, anchor=False, width="content")
+        st.header(views.plain(title), anchor=False, width="content")
         if used:
             st.badge("In use", icon=":material/check:", color="green")
         elif st.button(f"Use for {'captions' if info.captions else 'text'}", key=f"use-{number}"):
@@ -57,15 +58,15 @@ def _show(info: ModelInfo, used: bool, number: int) -> None:
     if info.log:
         _training(info, number)
     elif len(info.phases) > 1:
-        with st.expander("Its training", icon=":material/show_chart:"):
+        with st.expander("Its training"):
             st.altair_chart(curves.phase_chart(info.phases), alt="CIDEr after each phase of its training")
     if info.card:
-        with st.expander("Its card", icon=":material/description:"):
+        with st.expander("Its card"):
             st.markdown(info.card)
 
 
 def _training(info: ModelInfo, number: int) -> None:
-    with st.expander("Its training", icon=":material/show_chart:"):
+    with st.expander("Its training"):
         names = curves.figures(info.log)
         if not names:
             views.note("Its log holds no figures.")
@@ -87,17 +88,17 @@ def _use(info: ModelInfo) -> None:
 
 
 def _open() -> None:
-    st.subheader("Another model", anchor=False)
+    st.header("Another model", anchor=False)
     with st.form("models-open", border=False):
         typed = st.text_input("Its folder on this computer", placeholder="runs/my-model", key="models-folder")
         if not st.form_submit_button("Open", icon=":material/folder_open:"):
             return
     if not typed.strip():
         raise UserError("type the folder of a model, such as runs/my-model")
-    folder = Path(os.path.expanduser(typed.strip().strip("'\"")))
-    info = read_info(folder)
+    info = read_info(Path(os.path.expanduser(typed.strip().strip("'\""))))
+    info = replace(info, folder=Path(os.path.abspath(info.folder)))  # one name for each, however it is typed
     _use(info)
-    st.session_state[_OPENED] = [*st.session_state.get(_OPENED, ()), folder]
+    st.session_state[_OPENED] = [*st.session_state.get(_OPENED, ()), info.folder]
     st.rerun()
 
 

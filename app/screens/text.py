@@ -5,12 +5,15 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from app import text_cards, views
 from app.limits import limits
+from app.model_info import titles
 from app.resources import choose_text_model, chosen_text_folder, chosen_text_model, gate
 from app.text_cards import Card
 from app.writing import TEMPERATURES, Task, Written, other_words, write
@@ -23,6 +26,7 @@ from textgen.tokenizer import CharTokenizer
 _WRITTEN, _PLACES = "text_written", "text_places"  # keys of a session
 _FRAME = 0.04  # seconds between two looks at a growing text
 _STOPS = {"a line ends": "\n", "a blank line": "\n\n"}
+_PARTS = ("asked", "beside", "below", "settings")  # of the page, from above on a phone; see text_cards.css
 _KEPT = {"persist_state": "session"}
 
 
@@ -32,14 +36,14 @@ def main() -> None:
         "Text",
         "Type a beginning, and watch a small neural network read on. It writes well and means nothing.",
     )
-    asked, shown = st.columns([5, 8], gap="medium")
-    with asked:
-        generator = _model()
-        task = _task(generator)
+    with st.container(key="text-page"):
+        asked, *shown, settings = (st.container(key=f"text-{part}") for part in _PARTS)
+    generator = _model(asked)
+    task = _task(generator, asked, settings)
     written = st.session_state.get(_WRITTEN)
     many = len((task or written.task).temperatures) > 1 if task or written else False
     # Both are emptied at once: what stood in the other is of the text before.
-    beside, below = shown.empty(), st.empty()
+    beside, below = (place.empty() for place in shown)
     with (below if many else beside).container(), views.errors_shown():
         # Whatever is clicked ends a run of this page, and a growing text with it.
         if task:
@@ -50,12 +54,17 @@ def main() -> None:
             text_cards.show_nothing("What it writes will stand here.")
 
 
-def _model() -> TextGenerator:
+def _model(place: DeltaGenerator) -> TextGenerator:
     chosen = chosen_text_folder()
-    folders = [MODELS / name for name in models_in_the_box()]
-    folders += [chosen] * (chosen not in folders)
-    picked = st.segmented_control(
-        "Model", folders, default=chosen, required=True, format_func=_title, key="text-model"
+    folders = _folders(chosen)
+    names = titles(folders)
+    picked = place.segmented_control(
+        "Model",
+        folders,
+        default=chosen,
+        required=True,
+        format_func=lambda folder: views.plain(names[folder]),
+        key="text-model",
     )
     if picked != chosen:
         choose_text_model(picked)
@@ -63,17 +72,44 @@ def _model() -> TextGenerator:
     return chosen_text_model()
 
 
-def _title(folder: Path) -> str:
-    return folder.name.capitalize()
+def _folders(chosen: Path) -> list[Path]:
+    folders = [MODELS / name for name in models_in_the_box()]
+    return folders + [chosen] * (chosen not in folders)
 
 
-def _task(generator: TextGenerator) -> Task | None:
+def _task(generator: TextGenerator, asked: DeltaGenerator, settings: DeltaGenerator) -> Task | None:
     """The controls, and what they say once a button is pressed."""
     characters = isinstance(generator.tokenizer, CharTokenizer)
-    unit = "characters" if characters else "words"
-    name = _title(chosen_text_folder())
     example = "" if generator.lines else PROMPTS["char" if characters else "word"][0].strip()
-    prompt = st.text_area("Beginning", example, height=110, max_chars=10_000, key=f"prompt-{name}", **_KEPT)
+    with asked:
+        prompt = st.text_area(
+            "Beginning", example, height=90, max_chars=10_000, key=f"prompt-{_own(generator)}", **_KEPT
+        )
+        with st.container(horizontal=True):
+            one = st.button("Write", type="primary", icon=":material/edit:", key="text-write")
+            five = st.button(
+                "At five temperatures",
+                icon=":material/thermostat:",
+                key="text-five",
+                help="The same beginning and seed, from the likeliest text to a wild one.",
+            )
+    with settings:
+        config = _settings(generator, "characters" if characters else "words")
+    if not (one or five):
+        return None
+    if config.seed is None:
+        config = replace(config, seed=secrets.randbelow(2**32))
+    chosen = chosen_text_folder()
+    name = titles(_folders(chosen))[chosen]
+    return Task(name, prompt, config, TEMPERATURES if five else (config.temperature,))
+
+
+def _own(generator: TextGenerator) -> str:
+    """For the keys of controls that each model has for itself."""
+    return generator.hash[:12]
+
+
+def _settings(generator: TextGenerator, unit: str) -> GenerationConfig:
     temperature = st.slider(
         "Temperature",
         0.0,
@@ -99,7 +135,7 @@ def _task(generator: TextGenerator) -> Task | None:
             0,
             len(generator.tokenizer),
             0,
-            key=f"text-top-k-{name}",
+            key=f"text-top-k-{_own(generator)}",
             help=f"So many {unit} at most; 0 is all of them.",
             **_KEPT,
         )
@@ -131,32 +167,23 @@ def _task(generator: TextGenerator) -> Task | None:
             key="text-stops",
             **_KEPT,
         )
-    with st.container(horizontal=True):
-        one = st.button("Write", type="primary", icon=":material/edit:", key="text-write")
-        five = st.button(
-            "At five temperatures",
-            icon=":material/thermostat:",
-            key="text-five",
-            help="The same beginning and seed, from the likeliest text to a wild one.",
-        )
-    if not (one or five):
-        return None
-    config = GenerationConfig(
+    return GenerationConfig(
         length=length,
         temperature=temperature,
         top_k=top_k,
         top_p=top_p,
         stop=tuple(_STOPS.get(stop, stop) for stop in stops),
-        seed=secrets.randbelow(2**32) if seed is None else seed,
+        seed=seed,
     )
-    return Task(name, prompt, config, TEMPERATURES if five else (temperature,))
 
 
 def _write(generator: TextGenerator, task: Task) -> None:
     for warning in generator.read(task.prompt).warnings:
         st.info(views.plain(f"{warning[0].upper()}{warning[1:]}."), icon=":material/info:")
     # Above the text, so that it does not move while it is wanted.
-    stop, bar, slot = st.empty(), st.empty(), st.empty()
+    with st.container(horizontal=True, vertical_alignment="center"):
+        stop, bar = st.empty(), st.empty()
+    slot = st.empty()
     stop.button("Stop", icon=":material/stop_circle:", key="text-stop")
     st.session_state.pop(_PLACES, None)
     looked = 0.0
@@ -180,16 +207,12 @@ def _titled(written: Written) -> list[tuple[str, GeneratedText]]:
 def _show(generator: TextGenerator, written: Written) -> None:
     task = written.task
     places: Sequence[Sequence[Place]] = [()] * len(written.texts)
-    with st.container(horizontal=True, vertical_alignment="center"):
-        views.download("Download .txt", lambda: written.download, "text.txt", "text/plain")
-        same = written.hash == generator.hash
-        unit = "letter" if isinstance(generator.tokenizer, CharTokenizer) else "word"
-        wanted = same and st.toggle(
-            "What else it might have said",
-            key="text-alternatives",
-            help=f"Tap a {unit}, or go from one to the next by the arrow keys. Tinted is what was unlikely.",
-        )
-    if wanted:
+    unit = "letter" if isinstance(generator.tokenizer, CharTokenizer) else "word"
+    if written.hash == generator.hash and st.toggle(
+        "What else it might have said",
+        key="text-alternatives",
+        help=f"Tap a {unit}, or go from one to the next by the arrow keys. Tinted is what was unlikely.",
+    ):
         places = _places(generator, written)
     text_cards.show(
         [
@@ -198,6 +221,7 @@ def _show(generator: TextGenerator, written: Written) -> None:
         ]
     )
     views.note(f"{task.model} · seed {task.config.seed}")
+    views.download("Download .txt", lambda: written.download, "text.txt", "text/plain")
 
 
 def _note(text: GeneratedText, written: Written) -> str:

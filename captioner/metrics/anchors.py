@@ -7,12 +7,13 @@ import numpy as np
 from captioner.metrics.cider import Weights
 from captioner.metrics.pairs import Pairs
 from captioner.metrics.statistics import SCORES, corpus_scores, statistics
+from captioner.metrics.stopping import Check, go_on
 
 _MOST_TURNS = 5
 _ENOUGH = 5_000  # captions by humans
 
 
-def anchors(pairs: Pairs, seed: int) -> list[dict]:
+def anchors(pairs: Pairs, seed: int, check: Check = go_on) -> list[dict]:
     """Rows with `name`, `note`, `references` (fewest a picture) and the six scores, best first where it is known.
 
     A human, a reference of each picture speaking against the others; the captions on as many references, since more
@@ -27,11 +28,16 @@ def anchors(pairs: Pairs, seed: int) -> list[dict]:
         # References differ by their place in a file, so who speaks first is drawn; the more pictures, the fewer turns.
         turns = min(fewest, _MOST_TURNS, -(-_ENOUGH // pictures))
         first = generator.integers(2**31, size=pictures)
-        human, ours = np.mean([_turn(pairs, first + turn) for turn in range(turns)], axis=0)
+        scored = []
+        for turn in range(turns):
+            check()
+            scored.append(_turn(pairs, first + turn))
+        human, ours = np.mean(scored, axis=0)
         note = f"{turns} of the references in turn against the others" + ", mean" * (turns > 1)
         found.append(_row("a human", note, fewest - 1, human))
         found.append(_row("these captions", "against the references that the human had", fewest - 1, ours))
     if pictures > 1:
+        check()
         weights = Weights.of_references(pairs)
         order = generator.permutation(pictures)
         shuffled = np.empty_like(order)
@@ -42,6 +48,7 @@ def anchors(pairs: Pairs, seed: int) -> list[dict]:
             ("these captions, shuffled", "over the pictures", pairs.hypotheses[shuffled]),
             ("one caption for all", caption, np.full(pictures, central)),
         ):
+            check()
             spoken = Pairs.among(pairs.ngrams, said, pairs.references, pairs.picture)
             found.append(_row(name, note, fewest, corpus_scores(statistics(spoken, weights))))
     return found

@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from captioner.metrics.statistics import SCORES, scores
+from captioner.metrics.stopping import Check, go_on
 
 CONFIDENCE = 0.95
 _CHUNK = 100  # draws at a time: bounds memory
 
 
-def draws(statistics: np.ndarray, count: int, seed: int) -> np.ndarray:
+def draws(statistics: np.ndarray, count: int, seed: int, check: Check = go_on) -> np.ndarray:
     """The scores (count, 6), in the order of `SCORES`, of samples of the pictures, drawn with replacement.
 
     `statistics` (B, 12) are by picture. CIDEr's document frequencies stay those of
@@ -21,6 +22,7 @@ def draws(statistics: np.ndarray, count: int, seed: int) -> np.ndarray:
     generator = np.random.default_rng(seed)
     found = []
     for start in range(0, count, _CHUNK):
+        check()
         size = min(_CHUNK, count - start)
         chosen = generator.integers(pictures, size=(size, pictures)) + pictures * np.arange(size)[:, None]
         times = np.bincount(chosen.ravel(), minlength=size * pictures).reshape(size, pictures)

@@ -22,6 +22,7 @@ from captioner.metrics.diversity import UNKNOWN, diversity, lengths
 from captioner.metrics.ngrams import ORDERS
 from captioner.metrics.pairs import Pairs
 from captioner.metrics.statistics import SCORES, corpus_scores, statistics
+from captioner.metrics.stopping import Check, go_on
 from captioner.metrics.tokens import TOKENISER, tokenize
 from textgen.errors import UserError
 
@@ -106,20 +107,23 @@ class Corpus:
         with_anchors: bool = False,
         train: Iterable[str] | None = None,
         other: Corpus | None = None,
+        check: Check = go_on,
     ) -> dict[str, Any]:
-        """As `corpus_report`."""
+        """As `corpus_report`; what `check` raises ends it half way."""
         if isinstance(train, str):
             raise UserError("train: is a string; give the training captions, in a list")
         if draws < 0 or seed < 0:
             raise UserError(f"draws, seed: {draws}, {seed} must be 0 or more")
         draws = draws if len(self.ids) > 1 else 0  # one picture says nothing of others
         copied = None if train is None else [tokenize(text) for text in train]
+        check()
         scored = self.statistics
+        check()
         # numpy lets other threads run: the two longest parts go side by side.
         with ThreadPoolExecutor(2 if len(self.ids) <= _MANY else 1) as threads:
-            anchored = threads.submit(anchors, self.pairs, seed) if with_anchors else None
+            anchored = threads.submit(anchors, self.pairs, seed, check) if with_anchors else None
             warned = threads.submit(self._warnings)
-            sampled = bootstrap.draws(scored, draws, seed) if draws else None
+            sampled = bootstrap.draws(scored, draws, seed, check) if draws else None
             report = {
                 "pictures": len(self.ids),
                 "references": [min(map(len, self.reference_tokens)), max(map(len, self.reference_tokens))],
@@ -130,7 +134,8 @@ class Corpus:
                 "warnings": warned.result(),
             }
         if other is not None:
-            other_sampled = bootstrap.draws(other.statistics, draws, seed) if draws else None
+            check()
+            other_sampled = bootstrap.draws(other.statistics, draws, seed, check) if draws else None
             report["other"] = other._scores(other_sampled, copied)
             ours, theirs = (corpus_scores(one.statistics) for one in (self, other))
             found = bootstrap.differences(ours, theirs, sampled, other_sampled) if draws else {}
