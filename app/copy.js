@@ -1,10 +1,10 @@
-// Copies the text that stands before a button of the class "copy". One listener serves all, for cards come and go.
+// Copies the text of the card that a button of the class "copy" stands in. One listener serves all, for cards come and go.
 if (!window.captionerCopies) {
   window.captionerCopies = true;
   document.addEventListener("click", async (event) => {
     const button = event.target.closest("button.copy");
     if (!button) return;
-    const text = button.previousElementSibling;
+    const text = button.closest(".copyable, .text-card").querySelector(".said, .text");
     try {
       await navigator.clipboard.writeText(text.textContent);
       button.textContent = "Copied";

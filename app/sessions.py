@@ -16,7 +16,7 @@ from streamlit.web.server import server
 
 from textgen.memory import return_free_pages
 
-_REST = 1.0  # seconds in which sessions that end together are collected together
+_REST = 5.0  # seconds in which sessions that end together are collected together
 
 
 class ForgetfulStorage(SessionStorage):

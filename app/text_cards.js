@@ -1,4 +1,4 @@
-// Copies a text, and says what else might have stood where a word is tapped.
+// Says what else might have stood where a word is tapped.
 "use strict";
 
 function node(name, style, text) {
@@ -6,23 +6,6 @@ function node(name, style, text) {
   made.className = style;
   made.textContent = text;
   return made;
-}
-
-function wireCopy(card) {
-  const copy = card.querySelector(".text-copy");
-  copy.hidden = false;
-  copy.addEventListener("click", async () => {
-    const text = card.querySelector(".text");
-    try {
-      await navigator.clipboard.writeText(text.textContent);
-      copy.textContent = "Copied";
-    } catch {
-      // Where the clipboard is out of reach, Ctrl+C is left.
-      getSelection().selectAllChildren(text);
-      copy.textContent = "Selected";
-    }
-    setTimeout(() => { copy.textContent = "Copy"; }, 2000);
-  });
 }
 
 function choice([name, percent, share, chosen]) {
@@ -70,7 +53,6 @@ export default function ({ data, parentElement }) {
   root.dataset.shown = data.html;
   root.innerHTML = data.html; // escaped where it was made
   root.querySelectorAll(".text-card").forEach((card, index) => {
-    wireCopy(card);
     if (data.places[index].length) wireWords(card, data.places[index]);
   });
 }

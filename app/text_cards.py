@@ -66,7 +66,7 @@ def _cards(cards: Sequence[Card], growing: bool = False) -> Html:
 
 
 def _card(card: Card, growing: bool) -> Html:
-    copy = element("button", "Copy", type="button", class_="text-copy", aria_live="polite", hidden=True)
+    copy = element("button", "Copy", type="button", class_="copy", aria_live="polite")
     head = element("header", element("h2", card.title), "" if growing else copy)
     prompt = _prompt(card.text.prompt)
     if card.places:

@@ -62,14 +62,12 @@ def score(
     from captioner.score_files import read_captions, read_scorable
 
     found = read_scorable(predictions, references, split=split, pictures=pictures, other=other)
-    check()
     with _naming(predictions, references[0]):
-        corpus = Corpus.of(found.predictions, found.references)
+        corpus = Corpus.of(found.predictions, found.references, check)
     rival = None
     if found.other is not None:
-        check()
         with _naming(other, references[0]):
-            rival = corpus.spoken_by(found.other)
+            rival = corpus.spoken_by(found.other, check)
     names = told_apart([path for path in (predictions, other) if path])
     report = full_report(
         corpus,

@@ -1,9 +1,12 @@
 """The Evaluate page: the report that the command line gives, in the visitor's own names, and nothing kept."""
 
+import io
 import json
 import re
+import sys
 import tempfile
 import zipfile
+from functools import partial
 
 import pytest
 
@@ -17,7 +20,10 @@ from tests.captioned_folders import table, write
 
 pytest.importorskip("streamlit", reason="streamlit is not installed")
 
+from app.gate import Gate
+from app.jobs import Job, Stopped
 from app.limits import Limits
+from app.scoring import Files, score_uploads
 
 EXAMPLES = MODEL_IN_THE_BOX.parent / "examples"
 SAID = {"a.jpg": "a dog runs", "b.jpg": "two men ride bikes", "c.jpg": "a cat on a mat"}
@@ -180,6 +186,26 @@ def test_a_file_over_the_limit_is_refused_on_our_side_too(files, tmp_path, monke
     assert the_error(page) == "large.csv: more than the limit of 1 MB."
 
 
+class Upload(io.BytesIO):
+    def __init__(self, name, text):
+        super().__init__(text.encode())
+        self.name, self.size = name, len(text)
+
+
+def test_a_score_that_nobody_waits_for_ends_clears_its_desk_and_gives_its_place_back(temporary):
+    rows = [f"{number}.jpg,a{number} dog{number} runs{number} home{number}\n" for number in range(20_000)]
+    said = Upload("said.csv", "image,caption\n" + "".join(rows))
+    truth = Upload("truth.csv", "image,caption\n" + "".join(5 * rows))
+    gate = Gate(Limits(inferences=1, queue=1, wait_seconds=5))  # the whole score would take a minute
+    with Job(partial(score_uploads, Files(said, [truth]), ReportConfig(), Limits()), gate) as job:
+        while not list(temporary.glob("captioner-*")):
+            assert not job.done(0.01)
+    with gate.place():
+        assert not list(temporary.glob("captioner-*"))
+    with pytest.raises(Stopped):
+        job.result()
+
+
 # --- a model's captions
 
 
@@ -271,3 +297,13 @@ def test_a_broken_photo_is_named(model_page, photos, tmp_path, temporary):
     press(model_page)
     error = the_error(model_page)
     assert "cat.jpg: not a picture: looks like HTML" in error and str(temporary) not in error
+
+
+def test_a_visitor_is_not_told_to_install_anything(model_page, photos, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    heic = b"\0\0\0\x18ftypheic\0\0\0\0heicmif1" + bytes(64)
+    others = [path for path in sorted(photos.iterdir()) if path.name != "cat.jpg"]
+    upload(model_page, "data", write(tmp_path / "cat.jpg", heic), *others)
+    press(model_page)
+    error = the_error(model_page)
+    assert "cat.jpg: HEIC photos cannot be read here; save it as JPEG." in error and "pip" not in error

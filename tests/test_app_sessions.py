@@ -14,7 +14,7 @@ from tests.benchmarks.page_client import Visitor
 from tests.benchmarks.page_visits import Answers, cards, crowd
 from tests.benchmarks.sample_photos import different, photos
 
-KEPT = 2  # seconds that a session without a connection is kept
+KEPT = 1  # seconds that a session without a connection is kept
 SOON = 60  # seconds, on a busy machine
 
 
@@ -59,7 +59,7 @@ def test_two_at_once_read_each_their_own_captions(roomy, captioner):
 
 
 def test_a_crowd_gets_right_answers_only(roomy, captioner):
-    tally = crowd(roomy, 6, 2, Answers.of(captioner, different(8)), thinking=(0, 0.2))
+    tally = crowd(roomy, 6, 1, Answers.of(captioner, different(8)), thinking=(0, 0.2))
     assert tally.right >= 6 and not tally.wrong and not tally.nothing
 
 

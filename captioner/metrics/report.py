@@ -7,7 +7,7 @@ import json
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from functools import cached_property
 from itertools import chain
 from typing import Any
 
@@ -51,8 +51,13 @@ class Corpus:
     """(B,) tokens of the references."""
 
     @classmethod
-    def of(cls, predictions: Mapping[Hashable, str], references: Mapping[Hashable, Sequence[str]]) -> Corpus:
-        """Raises UserError for what cannot be scored; see `corpus_report`."""
+    def of(
+        cls,
+        predictions: Mapping[Hashable, str],
+        references: Mapping[Hashable, Sequence[str]],
+        check: Check = go_on,
+    ) -> Corpus:
+        """Raises UserError for what cannot be scored; see `corpus_report`. What `check` raises ends it half way."""
         ids = checked_ids(predictions, references)
         # Sorted, so that neither hash nor anchors depend on the order in a file.
         captions = [sorted(references[key]) for key in ids]
@@ -60,8 +65,8 @@ class Corpus:
             ids,
             [predictions[key] for key in ids],
             captions,
-            [tokenize(predictions[key]) for key in ids],
-            [list(map(tokenize, texts)) for texts in captions],
+            _tokens([predictions[key] for key in ids], check),
+            [_tokens(texts, check) for texts in captions],
         )
         refuse_empty(ids, corpus.reference_tokens)
         return corpus
@@ -85,11 +90,11 @@ class Corpus:
         """By picture (B,), x100."""
         return self.statistics[:, -1]
 
-    def spoken_by(self, predictions: Mapping[Hashable, str]) -> Corpus:
-        """Another system's predictions beside the same references."""
+    def spoken_by(self, predictions: Mapping[Hashable, str], check: Check = go_on) -> Corpus:
+        """Another system's predictions beside the same references; what `check` raises ends it half way."""
         ids = checked_ids(predictions, dict(zip(self.ids, self.references, strict=True)))
         captions = [predictions[key] for key in ids]
-        return replace(self, predictions=captions, hypotheses=list(map(tokenize, captions)))
+        return replace(self, predictions=captions, hypotheses=_tokens(captions, check))
 
     def furthest(self, other: Corpus, most: int) -> tuple[list[int], list[int]]:
         """The pictures, as places in `ids`, where CIDEr is furthest ahead of `other`'s, and furthest behind."""
@@ -115,14 +120,14 @@ class Corpus:
         if draws < 0 or seed < 0:
             raise UserError(f"draws, seed: {draws}, {seed} must be 0 or more")
         draws = draws if len(self.ids) > 1 else 0  # one picture says nothing of others
-        copied = None if train is None else [tokenize(text) for text in train]
+        copied = None if train is None else _tokens(train, check)
         check()
         scored = self.statistics
         check()
         # numpy lets other threads run: the two longest parts go side by side.
         with ThreadPoolExecutor(2 if len(self.ids) <= _MANY else 1) as threads:
             anchored = threads.submit(anchors, self.pairs, seed, check) if with_anchors else None
-            warned = threads.submit(self._warnings)
+            warned = threads.submit(self._warnings, check)
             sampled = bootstrap.draws(scored, draws, seed, check) if draws else None
             report = {
                 "pictures": len(self.ids),
@@ -143,7 +148,8 @@ class Corpus:
             for where, places in zip(("ahead", "behind"), self.furthest(other, _SHOWN), strict=True):
                 report["other"][where] = [self._beside(other, place) for place in places]
             report["signature"] += f"|other:{_hash(other.ids, other.predictions)}"
-            report["warnings"] += [f"of the other predictions: {warning}" for warning in other._warnings()]
+            warnings = other._warnings(check)
+            report["warnings"] += [f"of the other predictions: {warning}" for warning in warnings]
             if other.predictions == self.predictions:
                 report["warnings"].append("the other predictions are the very same captions")
         return report
@@ -194,7 +200,7 @@ class Corpus:
             ]
         )
 
-    def _warnings(self) -> list[str]:
+    def _warnings(self, check: Check) -> list[str]:
         warnings = []
         pictures = len(self.ids)
         empty = [key for key, tokens in zip(self.ids, self.hypotheses, strict=True) if not tokens]
@@ -235,7 +241,7 @@ class Corpus:
             keep = {
                 option: value for what in chain(*different.values()) for option, value in _KEPT[what].items()
             }
-            here, kept = corpus_scores(self.statistics)[ORDERS - 1], self._keeping(**keep)
+            here, kept = corpus_scores(self.statistics)[ORDERS - 1], self._keeping(check, **keep)
             warnings.append(
                 f"{how}: that does not count here, so nothing is lost; a script that keeps it would give "
                 f"BLEU-4 {kept:.2f} instead of {here:.2f}"
@@ -245,12 +251,20 @@ class Corpus:
     def _beside_references(self) -> Iterable[tuple[list[str], list[list[str]]]]:
         return zip(self.hypotheses, self.reference_tokens, strict=True)
 
-    def _keeping(self, **what: bool) -> float:
+    def _keeping(self, check: Check, **what: bool) -> float:
         """BLEU-4 with something kept that the protocol drops."""
-        tokens = partial(tokenize, **what)
-        hypotheses = list(map(tokens, self.predictions))
-        others = [list(map(tokens, texts)) for texts in self.references]
+        hypotheses = _tokens(self.predictions, check, **what)
+        others = [_tokens(texts, check, **what) for texts in self.references]
         return bleu(hypotheses, others).scores[-1]
+
+
+def _tokens(texts: Iterable[str], check: Check, **kept: bool) -> list[list[str]]:
+    """Of each text; `check` is called before each, since odd ones take long."""
+    found = []
+    for text in texts:
+        check()
+        found.append(tokenize(text, **kept))
+    return found
 
 
 def corpus_report(
