@@ -264,15 +264,18 @@ def test_a_tab_says_which_page_it_shows_and_where_the_keyboard_is(chromium, addr
         with visit(chromium, address, path) as page:
             page.get_by_role("heading", name=name, exact=True).wait_for()
             page.wait_for_function(f"document.title == '{name} · Captioner'")
+            wait_until_idle(page)
             link = page.get_by_test_id("stTopNavLink").first
             for _ in range(20):
                 page.keyboard.press("Tab")
                 if link.evaluate("link => link == document.activeElement"):
                     break
-            ring = link.evaluate(
-                "link => [getComputedStyle(link).outlineStyle, getComputedStyle(link).outlineWidth]"
+            page.wait_for_function(
+                """link => link == document.activeElement
+                    && getComputedStyle(link).outlineStyle == 'solid'
+                    && getComputedStyle(link).outlineWidth == '2px'""",
+                arg=link.element_handle(),
             )
-            assert ring == ["solid", "2px"]
 
 
 def test_every_widget_has_a_name(chromium, address):
