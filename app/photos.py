@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
@@ -82,6 +82,8 @@ class Album:
     """Example photos that were asked for and are not yet read."""
     refusals: list[UserError] = field(default_factory=list)
     """Of the last upload: why some photos could not be taken."""
+    run: object = None
+    """The run of the page that shows the photos now; what an earlier one has still to say is dropped."""
     taken: int = 0
     """How many photos were taken, removed ones included."""
     stopped: tuple[str, DecodingConfig] | None = None
@@ -140,10 +142,16 @@ def read_photo(source: Path | BinaryIO, size: int, taken: Iterable[str] = ()) ->
     return Photo(_unlike(name, set(taken)), thumbnail.getvalue(), pixels, note=note)
 
 
-def caption_photos(photos: Sequence[Photo], captioner: Captioner, config: DecodingConfig) -> Iterator[int]:
+def caption_photos(
+    photos: Sequence[Photo],
+    captioner: Captioner,
+    config: DecodingConfig,
+    wanted_still: Callable[[], bool] = lambda: True,
+) -> Iterator[int]:
     """Captions those photos that have no captions by this model and these settings; yields how many are done.
 
-    A photo is encoded once for a model, however often it is captioned.
+    A photo is encoded once for a model, however often it is captioned. What comes when it is no longer wanted is
+    dropped: Streamlit begins the next run of a page while the one before is still at its last computation.
     """
     wanted = (captioner.hash, config)
     todo = waiting(photos, captioner, config)
@@ -155,7 +163,8 @@ def caption_photos(photos: Sequence[Photo], captioner: Captioner, config: Decodi
             for photo, context in zip(unseen, contexts, strict=True):
                 photo.context, photo.seen_by = context[None], captioner.hash
         context = np.concatenate([photo.context for photo in batch])
-        for photo, captions in zip(batch, captioner.decode(context, config, attention=True), strict=True):
+        found = captioner.decode(context, config, attention=True)
+        for photo, captions in zip(batch if wanted_still() else (), found, strict=False):
             photo.captions, photo.said_by, photo.choice = tuple(captions), wanted, 0
         yield start + len(batch)
 

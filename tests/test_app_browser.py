@@ -220,9 +220,11 @@ def test_captioning_can_be_stopped_and_a_late_click_harms_nothing(chromium, addr
         wait_until_idle(page)
         todo = int(re.search(r"\d+", page.get_by_text(re.compile("^Stopped; ")).inner_text())[0])
         assert 0 < todo < len(paths)
-        # Those of a batch that was being captioned may stand there, too.
         cards = page.locator("[class*=st-key-card-]")
-        assert len(paths) - todo <= cards.count() < len(paths)
+        page.wait_for_function(
+            "count => document.querySelectorAll('[class*=st-key-card-]').length === count",
+            arg=len(paths) - todo,
+        )
         page.mouse.click(*spot)
         wait_until_idle(page)
         assert page.get_by_text(f"{len(paths)} photos", exact=True).is_visible()

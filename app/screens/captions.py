@@ -128,6 +128,7 @@ def _results(album: Album) -> None:
 
     No fragment: whoever presses Stop or moves a slider while photos are captioned would have to wait for the end.
     """
+    album.run = object()
     captioner = chosen_captioner()
     with st.expander("Settings", key="settings"):
         config = caption_controls()
@@ -158,14 +159,17 @@ def _caption(
     wanted = (captioner.hash, config)
     todo = waiting(left, captioner, config)
     count = len(left)
-    before = count - len(todo)
+    before, run = count - len(todo), album.run
+
+    def wanted_still() -> bool:
+        return album.run is run
 
     def stop() -> None:
         album.stopped = wanted
 
     with (
         _progress(place, "Captioning", count, stop if len(todo) > 1 else None) as show,
-        closing(gate().steps(caption_photos(todo, captioner, config))) as steps,
+        closing(gate().steps(caption_photos(todo, captioner, config, wanted_still))) as steps,
     ):
         while left:
             if left[0] in todo and left[0].said_by != wanted:
