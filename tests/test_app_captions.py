@@ -284,3 +284,13 @@ print(page.session_state["album"].photos[0].caption)
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == Captioner.load().caption(EXAMPLES / "cat.jpg", n=3)[0].text
+
+
+def test_captions_that_come_when_they_are_no_longer_wanted_are_dropped(captioner):
+    read = [photos.read_photo(path, captioner.size) for path in photos.EXAMPLES]
+    new, old = DecodingConfig(), DecodingConfig(beam=1)
+    list(photos.caption_photos(read, captioner, new))
+    said_before = [photo.captions for photo in read]
+    late = list(photos.caption_photos(read, captioner, old, lambda: False))
+    assert late and [photo.captions for photo in read] == said_before
+    assert not photos.waiting(read, captioner, new)
