@@ -5,9 +5,9 @@ from pathlib import Path
 
 from streamlit.web.cli import main
 
-from app import photos, resources  # noqa: F401 - what the first visitor would wait for
-from app.sessions import forget_those_who_left
-from textgen.memory import return_freed_memory
+from app.work import resources
+from app.work.sessions import forget_those_who_left
+from textgen.training.memory import return_freed_memory
 
 if __name__ == "__main__":
     return_freed_memory()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from app import views
+from app.cards import views
 
 # Not in a folder called pages: Streamlit would run these by themselves, without what follows here, for whoever opens
 # the address of one before anybody has opened the first.

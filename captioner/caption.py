@@ -16,19 +16,19 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image
 
-from captioner.decoding import Caption, DecodingConfig, decode
-from captioner.eyes import Eyes, onnx_eyes, torch_eyes
-from captioner.images import ImageError, load_image, to_square
-from textgen import bundle
-from textgen.decoder_config import DecoderConfig
-from textgen.engine import StepModel
-from textgen.engine_choice import choose_engine
+from captioner.network.decoding import Caption, DecodingConfig, decode
+from captioner.network.eyes import Eyes, onnx_eyes, torch_eyes
+from captioner.pictures.load import ImageError, load_image, to_square
+from textgen.decoder.config import DecoderConfig
+from textgen.engine.choice import choose_engine
+from textgen.engine.protocol import StepModel
 from textgen.errors import UserError
-from textgen.tokenizer import Tokenizer
+from textgen.storage import bundle
+from textgen.text.tokenizer import Tokenizer
 
 KIND = "captioner"
 DECODER = "decoder."  # what the names of its weights begin with
-MODEL_IN_THE_BOX = Path(__file__).parent / "model"
+MODEL_IN_THE_BOX = Path(__file__).parent / "models" / "flickr8k"
 DEFAULT_DECODING = DecodingConfig()
 BATCH = 8  # pictures that are put into words side by side
 
@@ -177,7 +177,7 @@ def model_header(model, tokenizer: Tokenizer, size: int, provenance: dict, notes
 
 def write_model(folder: Path, model, header: dict) -> None:
     """Writes a `CaptionModel` with its card, atomically."""
-    from captioner.card import model_card
+    from captioner.network.card import model_card
 
     bundle.write(folder, header, bundle.weights_of(model), model_card(header))
 
@@ -193,7 +193,7 @@ def _load(folder: Path, engine: str) -> tuple[Eyes, StepModel, Tokenizer, int, d
     stored, tokenizer, config, size = _read(folder)
     workers = 1
     if choose_engine(engine, bundle.has_graphs(stored.header), folder) == "onnx":
-        from textgen.onnx_engine import OnnxEngine
+        from textgen.engine.onnx import OnnxEngine
 
         again = f"captioner export {folder}"
         model = OnnxEngine.of(config, stored, again, prefix=DECODER)
@@ -203,7 +203,7 @@ def _load(folder: Path, engine: str) -> tuple[Eyes, StepModel, Tokenizer, int, d
             see = onnx_eyes(graphs.files["encoder"], weights)
         workers = os.cpu_count() or 1
     else:
-        from textgen.engine import TorchEngine
+        from textgen.engine.protocol import TorchEngine
 
         whole = _model(stored, config)
         see, model = torch_eyes(whole), TorchEngine(whole.decoder)
@@ -227,9 +227,9 @@ def _model(stored: bundle.Bundle, config: DecoderConfig):
     """The `CaptionModel` that a model stores."""
     import torch
 
-    from captioner.encoder import build_encoder
-    from captioner.model import CaptionModel
-    from textgen.decoder import RNNDecoder
+    from captioner.network.encoder import build_encoder
+    from captioner.network.model import CaptionModel
+    from textgen.decoder.rnn import RNNDecoder
 
     with bundle.describing(stored.folder / bundle.HEADER):
         encoder = build_encoder(stored.header["config"]["encoder"])

@@ -10,12 +10,12 @@ from typing import Annotated
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from captioner.decoding import Caption, DecodingConfig
+from captioner.network.decoding import Caption, DecodingConfig
 from captioner.score import ReportConfig
-from captioner.train_config import TrainConfig
+from captioner.training.config import TrainConfig
 from textgen import command_line
 from textgen.command_line import print_json
-from textgen.engine_choice import require_train
+from textgen.engine.choice import require_train
 from textgen.errors import UserError
 
 ModelFolder = Annotated[Path | None, arg(metavar="DIR")]
@@ -58,7 +58,7 @@ class CaptionCommand:
         config = DecodingConfig(
             self.n, self.beam, self.temperature, self.top_k, self.top_p, self.seed, self.max_length
         )
-        from captioner.picture_files import find_pictures
+        from captioner.pictures.files import find_pictures
 
         if not self.photos:
             raise UserError("no photo given; try: captioner caption my.jpg")
@@ -67,8 +67,8 @@ class CaptionCommand:
             raise UserError(f"--attention: draws one photo, and {len(photos)} are given")
 
         from captioner.caption import Captioner
-        from captioner.caption_exports import captions_document
-        from captioner.images import ImageError
+        from captioner.pictures.load import ImageError
+        from captioner.report.exports import captions_document
 
         captioner = Captioner.load(self.model, self.engine)
         results, failed = [], 0
@@ -107,7 +107,7 @@ class TrainCommand:
 
     def run(self) -> None:
         require_train("train")
-        from textgen.memory import keep_freed_memory
+        from textgen.training.memory import keep_freed_memory
 
         keep_freed_memory()
         from captioner.train import train
@@ -136,9 +136,9 @@ class EvaluateCommand:
     def run(self) -> None:
         config = DecodingConfig(beam=self.beam)
         from captioner.caption import Captioner
-        from captioner.datasets import load_dataset
+        from captioner.data.examples import load_dataset
         from captioner.evaluate import evaluate
-        from textgen.checkpoint import check_output
+        from textgen.training.checkpoint import check_output
 
         check_output(self.save, "--save")
         dataset = load_dataset(self.data)
@@ -174,7 +174,7 @@ class ScoreCommand:
 
     def run(self) -> None:
         from captioner.score import score
-        from textgen.memory import without_collection
+        from textgen.training.memory import without_collection
 
         with without_collection():
             report = score(
@@ -200,7 +200,7 @@ class ExportCommand:
 
     def run(self) -> None:
         require_train("export")
-        from captioner.export import export_model
+        from captioner.network.export import export_model
 
         export_model(self.model, self.precision)
 
@@ -270,7 +270,7 @@ def _print_report(report: dict, as_json: bool) -> None:
         print(f"captioner: {note}", file=sys.stderr)
     for warning in report["warnings"]:
         print(f"captioner: WARNING: {warning}", file=sys.stderr)
-    from captioner.report_text import report_text
+    from captioner.report.text import report_text
 
     print(report_text(report))
 
@@ -285,9 +285,9 @@ def _as_text(photo: str, captions: Sequence[Caption], alone: bool) -> str:
 
 
 def _draw_attention(path: Path, photo: Path, caption: Caption) -> None:
-    from captioner.attention import attention_figure
-    from captioner.images import load_image
-    from textgen.checkpoint import atomic_write
+    from captioner.pictures.load import load_image
+    from captioner.report.attention import attention_figure
+    from textgen.training.checkpoint import atomic_write
 
     figure = attention_figure(load_image(photo), caption)
     atomic_write(path, lambda file: figure.save(file, "PNG"))

@@ -10,10 +10,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from captioner.caption import KIND
-from textgen import text_model
-from textgen.bundle import read_header
-from textgen.engine_choice import ENGINES
+from textgen.engine.choice import ENGINES
+from textgen.engine.protocol import text_model
 from textgen.errors import UserError
+from textgen.storage.bundle import read_header
 
 _PREFIX = "CAPTIONER_APP_"  # of the variables that the page reads
 

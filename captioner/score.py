@@ -13,9 +13,9 @@ from tyro.conf import arg
 
 from captioner.metrics import BadReferences, Corpus
 from captioner.metrics.stopping import Check, go_on
-from captioner.picture_files import told_apart
-from textgen.checkpoint import atomic_write, check_output
+from captioner.pictures.files import told_apart
 from textgen.errors import UserError
+from textgen.training.checkpoint import atomic_write, check_output
 
 
 @dataclass(frozen=True)
@@ -54,12 +54,12 @@ def score(
     train: Path | None = None,
     check: Check = go_on,
 ) -> dict[str, Any]:
-    """The report of `predictions` against `references`, files as `captioner.score_files` reads them.
+    """The report of `predictions` against `references`, files as `captioner.data.scorable` reads them.
 
     `other` is a second system's file, `split` and `pictures` choose among the references, and `train` holds the
     training captions; what `check` raises ends it half way. Raises UserError naming the file for what cannot be read, matched or scored.
     """
-    from captioner.score_files import read_captions, read_scorable
+    from captioner.data.scorable import read_captions, read_scorable
 
     found = read_scorable(predictions, references, split=split, pictures=pictures, other=other)
     with _naming(predictions, references[0]):
@@ -144,9 +144,9 @@ def write_page(
     other: Corpus | None = None,
     look=None,
 ) -> None:
-    """The report as a page with a gallery of pictures; `files` and `look` as in `captioner.gallery`."""
-    from captioner.gallery import gallery
-    from captioner.report_page import report_page
+    """The report as a page with a gallery of pictures; `files` and `look` as in `captioner.report.gallery`."""
+    from captioner.report.gallery import gallery
+    from captioner.report.page import report_page
 
     page = report_page(report, gallery(corpus, files, other, look), f"Captions: {report['name']}")
     atomic_write(path, lambda file: file.write(page.encode()))

@@ -14,12 +14,14 @@ from pathlib import Path
 import torch
 
 from captioner.caption import Captioner, model_header, read_model, write_model
-from captioner.datasets import Dataset, Example, load_dataset
-from captioner.encoder import pretrained_encoder
-from captioner.export import export_model
+from captioner.data.examples import Dataset, Example, load_dataset
 from captioner.metrics import corpus_report
-from captioner.model import CaptionModel
-from captioner.phases import (
+from captioner.network.encoder import pretrained_encoder
+from captioner.network.export import export_model
+from captioner.network.model import CaptionModel
+from captioner.training.batches import caption_ids
+from captioner.training.config import TrainConfig
+from captioner.training.phases import (
     Run,
     averaging,
     cross_entropy,
@@ -28,15 +30,13 @@ from captioner.phases import (
     fine_tuning,
     self_critical,
 )
-from captioner.train_config import TrainConfig
-from captioner.training_data import caption_ids
-from textgen.checkpoint import atomic_write, load_state
-from textgen.decoder import DecoderConfig, RNNDecoder
-from textgen.device import pick_device, use_bfloat16
+from textgen.decoder.rnn import DecoderConfig, RNNDecoder
 from textgen.errors import Interrupted, UserError
-from textgen.export import export_trained
-from textgen.runs import RunFolder, read_notes, say, without_folders
-from textgen.tokenizer import Tokenizer, WordTokenizer
+from textgen.text.tokenizer import Tokenizer, WordTokenizer
+from textgen.training.checkpoint import atomic_write, load_state
+from textgen.training.device import pick_device, use_bfloat16
+from textgen.training.export import export_trained
+from textgen.training.runs import RunFolder, read_notes, say, without_folders
 
 _COST = 0.5  # CIDEr that 8 bits may cost
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from captioner.datasets import Dataset, load_dataset
+from captioner.data.examples import Dataset, load_dataset
 from textgen.errors import UserError
 
 

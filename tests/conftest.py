@@ -106,7 +106,7 @@ def tiny_settings(weights_file) -> dict:
 def tiny_model(shapes, tiny_settings, tmp_path_factory) -> Path:
     """The folder of a model trained on the shapes, through all three phases."""
     from captioner.train import train
-    from captioner.train_config import TrainConfig
+    from captioner.training.config import TrainConfig
 
     folder = tmp_path_factory.mktemp("models") / "tiny"
     train(shapes, folder, TrainConfig(**tiny_settings))
@@ -118,7 +118,7 @@ def dev_captions() -> dict[str, tuple[str, ...]]:
     """Flickr8k's development split: picture -> its five captions, as people wrote them."""
     if not (SHARED / "flickr8k" / "captions.txt").is_file():
         pytest.skip("Flickr8k is not beside the checkout (../shared/flickr8k)")
-    from captioner.datasets import load_dataset
+    from captioner.data.examples import load_dataset
 
     captions = {example.id: example.captions for example in load_dataset(SHARED / "flickr8k").split("dev")}
     assert len(captions) == 1000 and {len(five) for five in captions.values()} == {5}
@@ -129,7 +129,7 @@ def dev_captions() -> dict[str, tuple[str, ...]]:
 def dev_evaluation(dev_captions) -> tuple[dict, dict[str, str]]:
     """The model in the box on that split: its report and its captions."""
     from captioner import Captioner
-    from captioner.datasets import load_dataset
+    from captioner.data.examples import load_dataset
     from captioner.evaluate import evaluate
 
     # In float32: how 8 bits are rounded may depend on the processor.

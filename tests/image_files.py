@@ -1,4 +1,4 @@
-"""Picture files made by hand, whole and broken, for the tests of `captioner.images`."""
+"""Picture files made by hand, whole and broken, for the tests of `captioner.pictures.load`."""
 
 import io
 import struct
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, features
 
-from captioner.images import ImageError, load_image
+from captioner.pictures.load import ImageError, load_image
 
 FORMATS = ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM"] + ["AVIF"] * features.check("avif")
 ORIENTATION = 0x0112

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from textgen.bundle import weights_of
-from textgen.decoder import RNNDecoder
-from textgen.decoder_config import CELL_SIZES, DecoderConfig
-from textgen.engine import TorchEngine
-from textgen.onnx_engine import OnnxEngine
-from textgen.onnx_graph import decoder_graphs
+from textgen.decoder.config import CELL_SIZES, DecoderConfig
+from textgen.decoder.rnn import RNNDecoder
+from textgen.engine.onnx import OnnxEngine
+from textgen.engine.onnx_graph import decoder_graphs
+from textgen.engine.protocol import TorchEngine
+from textgen.storage.bundle import weights_of
 
 V, D = 11, 5
 CONFIG = DecoderConfig(vocab_size=V, embedding_size=6, hidden_size=8, attention_heads=2)

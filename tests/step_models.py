@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
-from textgen.decoder import DecoderConfig, RNNDecoder
-from textgen.tokenizer import BOS, EOS
+from textgen.decoder.rnn import DecoderConfig, RNNDecoder
+from textgen.text.tokenizer import BOS, EOS
 
 V = 9
 

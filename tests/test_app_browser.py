@@ -12,7 +12,7 @@ from PIL import Image
 
 from captioner import Captioner
 from captioner.caption import MODEL_IN_THE_BOX
-from captioner.datasets import load_dataset
+from captioner.data.examples import load_dataset
 from tests.app_server import browser, server, visit, wait_until_idle
 from tests.image_files import ORIENTATION, encoded, png
 

@@ -8,11 +8,11 @@ from PIL import Image
 
 pytest.importorskip("streamlit", reason="streamlit is not installed: pip install 'captioner[app]'")
 
-from app import caption_card
+from app.cards import caption as caption_card
 from captioner import Captioner
-from captioner.caption_exports import training_set
-from captioner.datasets import load_dataset
-from captioner.decoding import Caption
+from captioner.data.examples import load_dataset
+from captioner.network.decoding import Caption
+from captioner.report.exports import training_set
 from tests.app_pages import opened
 from tests.caption_page import EXAMPLES, ROCKET, WORDS, album, group, pictures, press, said, upload
 

@@ -12,7 +12,7 @@ import pytest
 
 from captioner import Captioner
 from captioner.caption import MODEL_IN_THE_BOX
-from captioner.datasets import load_dataset
+from captioner.data.examples import load_dataset
 from captioner.evaluate import evaluate
 from captioner.score import ReportConfig, score
 from tests.app_pages import assert_fine, opened, the_error
@@ -20,10 +20,10 @@ from tests.captioned_folders import table, write
 
 pytest.importorskip("streamlit", reason="streamlit is not installed")
 
-from app.gate import Gate
-from app.jobs import Job, Stopped
-from app.limits import Limits
-from app.scoring import Files, score_uploads
+from app.work.gate import Gate
+from app.work.jobs import Job, Stopped
+from app.work.limits import Limits
+from app.work.scoring import Files, score_uploads
 
 EXAMPLES = MODEL_IN_THE_BOX.parent / "examples"
 SAID = {"a.jpg": "a dog runs", "b.jpg": "two men ride bikes", "c.jpg": "a cat on a mat"}
@@ -178,7 +178,7 @@ def test_missing_files_are_asked_for(page, files):
 
 
 def test_a_file_over_the_limit_is_refused_on_our_side_too(files, tmp_path, monkeypatch):
-    monkeypatch.setattr("app.limits.limits", lambda: Limits(upload_mb=1))
+    monkeypatch.setattr("app.work.limits.limits", lambda: Limits(upload_mb=1))
     page = opened("evaluate")
     upload(page, "predictions", write(tmp_path / "large.csv", b"image,caption\n" + b"x" * 1_000_001))
     upload(page, "references", *files["table"][1])

@@ -8,9 +8,9 @@ from textgen.errors import UserError
 
 pytest.importorskip("streamlit", reason="streamlit is not installed")
 
-from app.gate import Busy, Gate
-from app.jobs import Job, Stopped
-from app.limits import Limits
+from app.work.gate import Busy, Gate
+from app.work.jobs import Job, Stopped
+from app.work.limits import Limits
 
 PATIENCE = 10  # seconds
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from app.limits import PREFIX, Limits
+from app.work.limits import PREFIX, Limits
 from textgen.errors import UserError
 
 APP = Path(__file__).resolve().parent.parent / "app"

@@ -6,16 +6,16 @@ import shutil
 import pytest
 
 from captioner.caption import MODEL_IN_THE_BOX
-from captioner.card import training_phases
+from captioner.network.card import training_phases
 from tests.app_pages import assert_fine, opened, the_error
+from textgen.engine.text_model import MODELS
 from textgen.errors import UserError
-from textgen.text_model import MODELS
 
 pytest.importorskip("streamlit", reason="streamlit is not installed")
 
-from app import curves
-from app.limits import Limits
-from app.model_info import read_info
+from app.cards import curves
+from app.work.limits import Limits
+from app.work.model_info import read_info
 
 LOG = [
     {"phase": "text", "epoch": 1, "loss": 2.5, "nats": 2.1, "perplexity": 8.2, "seconds": 3.0},
@@ -25,7 +25,7 @@ LOG = [
 
 @pytest.fixture
 def page(monkeypatch):
-    monkeypatch.setattr("app.limits.limits", lambda: Limits(open_folders=1))
+    monkeypatch.setattr("app.work.limits.limits", lambda: Limits(open_folders=1))
     return opened("models")
 
 

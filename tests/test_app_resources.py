@@ -11,9 +11,9 @@ import pytest
 
 pytest.importorskip("streamlit", reason="streamlit is not installed: pip install 'captioner[app]'")
 
-from app import resources
-from app.gate import Busy, Gate
-from app.limits import Limits
+from app.work import resources
+from app.work.gate import Busy, Gate
+from app.work.limits import Limits
 from captioner import Captioner
 from captioner.caption import MODEL_IN_THE_BOX
 from textgen.errors import UserError

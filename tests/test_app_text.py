@@ -12,9 +12,9 @@ from textgen.generator import GenerationConfig, TextGenerator
 
 pytest.importorskip("streamlit", reason="streamlit is not installed")
 
-from app.gate import Busy, Gate
-from app.limits import Limits
-from app.writing import TEMPERATURES, Task, Written, write
+from app.work.gate import Busy, Gate
+from app.work.limits import Limits
+from app.work.writing import TEMPERATURES, Task, Written, write
 
 SETTINGS = {"length": 60, "seed": 7}
 PROMPT = "The king "
@@ -165,7 +165,7 @@ def test_an_empty_prompt_is_one_too(page, shakespeare):
 def test_a_visitor_is_told_that_it_is_busy_and_loses_nothing(page, monkeypatch):
     (before,) = texts(press(page, "text-write"))
     full = Gate(Limits(inferences=1, queue=0, wait_seconds=0.1))
-    monkeypatch.setattr("app.resources.gate", lambda: full)
+    monkeypatch.setattr("app.work.resources.gate", lambda: full)
     with full.place():
         press(page, "text-write")
         assert the_error(page) == str(Busy())

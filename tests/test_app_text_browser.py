@@ -15,7 +15,7 @@ from textgen.alternatives import alternatives
 
 pytest.importorskip("streamlit", reason="streamlit is not installed: pip install 'captioner[app]'")
 
-from app.writing import TEMPERATURES
+from app.work.writing import TEMPERATURES
 
 EXAMPLES = MODEL_IN_THE_BOX.parent / "examples"
 PROMPT = "KING RICHARD:\nMy <b>lord</b>"

@@ -10,7 +10,7 @@ from textgen.errors import UserError
 
 pytest.importorskip("streamlit", reason="streamlit is not installed")
 
-from app.uploads import desk
+from app.work.uploads import desk
 
 
 @pytest.fixture(autouse=True)

@@ -14,9 +14,9 @@ from PIL import Image
 
 import captioner.caption as caption_module
 from captioner import Captioner
-from captioner.decoding import DecodingConfig
 from captioner.evaluate import evaluate, save_predictions
-from captioner.images import ImageError
+from captioner.network.decoding import DecodingConfig
+from captioner.pictures.load import ImageError
 from tests.conftest import draw
 from textgen.errors import UserError
 
@@ -159,7 +159,7 @@ def test_a_photo_taken_sideways_gets_the_caption_of_the_upright_one(box, tmp_pat
 
 
 def test_evaluation_reports_scores_and_where_they_come_from(tiny, shapes, tmp_path):
-    from captioner.datasets import load_dataset
+    from captioner.data.examples import load_dataset
 
     dataset = load_dataset(shapes)
     report, predictions = evaluate(tiny, dataset, "dev", DecodingConfig())
@@ -177,7 +177,7 @@ def test_evaluation_reports_scores_and_where_they_come_from(tiny, shapes, tmp_pa
 
 
 def test_evaluation_stops_when_too_many_pictures_are_unreadable(tiny, tmp_path):
-    from captioner.datasets import load_dataset
+    from captioner.data.examples import load_dataset
     from tests.conftest import world
 
     data = world(tmp_path / "data", copies=2)

@@ -1,10 +1,10 @@
-"""Promises of captioner.caption_files, by way of load_dataset: every form is read, every fault is named."""
+"""Promises of captioner.data.formats, by way of load_dataset: every form is read, every fault is named."""
 
 import json
 
 import pytest
 
-from captioner.datasets import load_dataset
+from captioner.data.examples import load_dataset
 from tests.captioned_folders import captions, coco, pictures, refuses, splits, table, write
 
 # --- every form

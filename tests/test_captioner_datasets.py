@@ -1,4 +1,4 @@
-"""Promises of captioner.datasets: pictures are found, every fault is counted or named, splits never leak."""
+"""Promises of captioner.data.examples: pictures are found, every fault is counted or named, splits never leak."""
 
 import json
 import shutil
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from captioner.datasets import Dataset, load_dataset
+from captioner.data.examples import Dataset, load_dataset
 from tests.captioned_folders import captions, coco, pictures, refuses, splits, table, write
 from textgen.errors import UserError
 

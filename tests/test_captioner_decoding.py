@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from captioner.decoding import Caption, DecodingConfig, caption_constraints, decode
-from textgen.decoder import DecoderConfig, RNNDecoder
-from textgen.engine import TorchEngine
+from captioner.network.decoding import Caption, DecodingConfig, caption_constraints, decode
+from textgen.decoder.rnn import DecoderConfig, RNNDecoder
+from textgen.engine.protocol import TorchEngine
 from textgen.errors import UserError
-from textgen.tokenizer import BOS, EOS, PAD, SPECIAL_TOKENS, UNK, WordTokenizer
+from textgen.text.tokenizer import BOS, EOS, PAD, SPECIAL_TOKENS, UNK, WordTokenizer
 
 DANGLING = {"a", "the", "on", "with", "in", "of", "and"}
 WORDS = [*sorted(DANGLING), "dog", "cat", "ball", "man", "red", "runs", "sits", "grass"]

@@ -12,7 +12,7 @@ from torch import nn
 from torchvision.models import get_model
 from torchvision.models._api import WeightsEnum
 
-from captioner.encoder import ENCODERS, MEAN, STD, build_encoder, pretrained_encoder
+from captioner.network.encoder import ENCODERS, MEAN, STD, build_encoder, pretrained_encoder
 from textgen.errors import UserError
 
 SMALL = "mobilenet_v3_small"

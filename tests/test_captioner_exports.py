@@ -11,17 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from captioner.caption_exports import (
+from captioner.data.examples import load_dataset
+from captioner.data.predictions import read_predictions
+from captioner.network.decoding import Caption, DecodingConfig
+from captioner.pictures.load import ImageError, load_image
+from captioner.report.exports import (
     CaptionedPhoto,
     alt_text_page,
     captions_csv,
     captions_document,
     training_set,
 )
-from captioner.datasets import load_dataset
-from captioner.decoding import Caption, DecodingConfig
-from captioner.images import ImageError, load_image
-from captioner.prediction_files import read_predictions
 from tests.image_files import encoded
 
 JPEG = encoded(Image.new("RGB", (30, 20), "teal"), "JPEG")

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from captioner.images import ImageError, ImageLimits, load_image
+from captioner.pictures.load import ImageError, ImageLimits, load_image
 from tests.image_files import FORMATS, drawn, encoded, jpeg_header, png, refusal
 
-# Damaged files make Pillow warn; `captioner.images` silences that, pytest shows it again.
+# Damaged files make Pillow warn; `captioner.pictures.load` silences that, pytest shows it again.
 pytestmark = pytest.mark.filterwarnings("ignore:::PIL")
 
 
@@ -116,7 +116,7 @@ def test_a_file_without_permission_is_one_line(monkeypatch):
     def forbidden(*args):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("captioner.images.open", forbidden, raising=False)  # root may read everything
+    monkeypatch.setattr("captioner.pictures.load.open", forbidden, raising=False)  # root may read everything
     assert refusal("secret.png") == "secret.png: no permission to read it"
 
 
@@ -129,7 +129,7 @@ def test_a_source_of_another_type_is_the_programs_mistake(source):
 def test_a_library_does_not_print(tmp_path):
     path = tmp_path / "broken.jpg"
     path.write_bytes(encoded(Image.new("RGB", (8, 4)), "JPEG", exif=b"Exif\0\0MM\0*\0\0\xff\xff"))
-    code = "import sys; from captioner.images import load_image; load_image(sys.argv[1])"
+    code = "import sys; from captioner.pictures.load import load_image; load_image(sys.argv[1])"
     command, root = [sys.executable, "-c", code, path], Path(__file__).parent.parent
     ran = subprocess.run(command, capture_output=True, cwd=root, check=False)
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, b"", b"")

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from captioner.images import load_image, to_square
+from captioner.pictures.load import load_image, to_square
 from tests.image_files import FORMATS, ORIENTATION, colours, drawn, encoded, png
 
-# Damaged files make Pillow warn; `captioner.images` silences that, pytest shows it again.
+# Damaged files make Pillow warn; `captioner.pictures.load` silences that, pytest shows it again.
 pytestmark = pytest.mark.filterwarnings("ignore:::PIL")
 
 

@@ -9,25 +9,25 @@ import torch
 from torch import nn
 
 from captioner import Captioner
-from captioner import encoder as encoders
 from captioner.caption import MODEL_IN_THE_BOX, read_model
-from captioner.datasets import load_dataset
-from captioner.decoding import DecodingConfig
-from captioner.export import _encoder_graph, export_model
-from captioner.eyes import onnx_eyes, torch_eyes
-from captioner.model import CaptionModel
+from captioner.data.examples import load_dataset
+from captioner.network import encoder as encoders
+from captioner.network.decoding import DecodingConfig
+from captioner.network.export import _encoder_graph, export_model
+from captioner.network.eyes import onnx_eyes, torch_eyes
+from captioner.network.model import CaptionModel
 from tests.conftest import COLOURS, SHAPES, SHARED, draw
 from tests.onnx_models import copied, decoder, onnx_engine
 from tests.step_models import build
 from tests.text_models import trained
-from textgen import bundle
-from textgen.decoder_config import DecoderConfig
-from textgen.engine import TorchEngine
+from textgen.decoder.config import DecoderConfig
+from textgen.engine.onnx import OnnxEngine
+from textgen.engine.onnx_weights import PRECISIONS
+from textgen.engine.protocol import TorchEngine
+from textgen.engine.text_model import MODELS
+from textgen.engine.text_model import export_model as export_text_model
 from textgen.generator import TextGenerator
-from textgen.onnx_engine import OnnxEngine
-from textgen.onnx_weights import PRECISIONS
-from textgen.text_model import MODELS
-from textgen.text_model import export_model as export_text_model
+from textgen.storage import bundle
 
 DECODINGS = {
     "beams": {},
@@ -231,7 +231,7 @@ def test_a_picture_that_is_being_seen_keeps_no_other_waiting(monkeypatch):
                 assert done.wait(60)
             return [self.threads]
 
-    monkeypatch.setattr("textgen.onnx_engine.session", Session)
+    monkeypatch.setattr("textgen.engine.onnx.session", Session)
     see, pixels = onnx_eyes(b"", {}), np.zeros((1, 8, 8, 3), np.uint8)
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(see, pixels)

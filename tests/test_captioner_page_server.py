@@ -8,7 +8,7 @@ import pytest
 
 from captioner import cli, page_server
 from captioner.caption import MODEL_IN_THE_BOX
-from textgen.text_model import MODELS
+from textgen.engine.text_model import MODELS
 
 
 def refused(capsys, *argv):
@@ -111,6 +111,6 @@ def test_the_page_is_this_programs_even_beside_an_app_py(started, tmp_path, monk
 
 def test_it_names_the_variables_that_the_page_reads():
     pytest.importorskip("streamlit", reason="streamlit is not installed")
-    from app.limits import PREFIX
+    from app.work.limits import PREFIX
 
     assert page_server._PREFIX == PREFIX

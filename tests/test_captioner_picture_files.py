@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from captioner.picture_files import find_pictures, is_picture_name, told_apart
+from captioner.pictures.files import find_pictures, is_picture_name, told_apart
 from textgen.errors import UserError
 
 

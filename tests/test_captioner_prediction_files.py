@@ -1,11 +1,11 @@
-"""Promises of captioner.prediction_files: captions of any origin are read, by content; every fault is named."""
+"""Promises of captioner.data.predictions: captions of any origin are read, by content; every fault is named."""
 
 import json
 
 import pytest
 
-from captioner.caption_sets import CaptionSet
-from captioner.prediction_files import read_any, read_predictions, read_references
+from captioner.data.predictions import read_any, read_predictions, read_references
+from captioner.data.sets import CaptionSet
 from tests.captioned_folders import coco, refused, write
 
 DOCUMENT = {

@@ -1,12 +1,12 @@
-"""Promises of captioner.score_files: each caption meets its own picture's references, or a line says why not."""
+"""Promises of captioner.data.scorable: each caption meets its own picture's references, or a line says why not."""
 
 import json
 import time
 
 import pytest
 
-from captioner.datasets import load_dataset
-from captioner.score_files import Scorable, read_captions, read_scorable
+from captioner.data.examples import load_dataset
+from captioner.data.scorable import Scorable, read_captions, read_scorable
 from tests.captioned_folders import coco, pictures, refused, table, write
 from tests.conftest import SHARED
 

@@ -17,26 +17,26 @@ import torch
 from safetensors.numpy import load_file
 
 from captioner import Captioner
-from captioner.datasets import Example, load_dataset
-from captioner.decoding import DecodingConfig
+from captioner.data.examples import Example, load_dataset
 from captioner.evaluate import evaluate
 from captioner.metrics import SCORES
-from captioner.phases import _caption_loss
+from captioner.network.decoding import DecodingConfig
 from captioner.train import train
-from captioner.train_config import TrainConfig
-from captioner.training_data import CaptionBatch, PictureBatches, augment, can_mirror
+from captioner.training.batches import CaptionBatch, PictureBatches, augment, can_mirror
+from captioner.training.config import TrainConfig
+from captioner.training.phases import _caption_loss
 from tests.conftest import draw, world
-from textgen.batches import pad_rows
-from textgen.decoder import DecoderConfig, RNNDecoder
+from textgen.decoder.rnn import DecoderConfig, RNNDecoder
 from textgen.errors import Interrupted, UserError
-from textgen.runs import RunFolder
-from textgen.tokenizer import BOS, EOS, PAD, UNK
+from textgen.text.batches import pad_rows
+from textgen.text.tokenizer import BOS, EOS, PAD, UNK
+from textgen.training.runs import RunFolder
 
 SCRIPT = """
 import json, sys
 from pathlib import Path
 from captioner.train import train
-from captioner.train_config import TrainConfig
+from captioner.training.config import TrainConfig
 settings = json.loads(sys.argv[3])
 settings["encoder_weights"] = Path(settings["encoder_weights"])
 train(Path(sys.argv[1]), Path(sys.argv[2]), TrainConfig(**settings), resume=len(sys.argv) > 4)
@@ -102,7 +102,7 @@ def test_resume_after_kill_9_equals_the_uninterrupted_run(
 def test_sigterm_saves_at_the_step_and_resume_goes_on(
     shapes, short, uninterrupted, tmp_path, monkeypatch, phase
 ):
-    import captioner.phases as phases
+    import captioner.training.phases as phases
 
     real, steps = phases.fit, []
 
@@ -188,7 +188,7 @@ def test_models_of_other_sizes_cannot_be_averaged(tiny_model, shapes, tiny_setti
 def test_self_critical_training_gives_nothing_to_tokens_that_are_never_sampled(
     tiny_model, shapes, tiny_settings, tmp_path, monkeypatch
 ):
-    import captioner.phases as phases
+    import captioner.training.phases as phases
 
     gradients = []
 
@@ -208,7 +208,7 @@ def test_self_critical_training_gives_nothing_to_tokens_that_are_never_sampled(
 def test_a_resumed_run_leaves_the_best_model_of_before_the_interruption(
     tiny_model, shapes, tiny_settings, tmp_path, monkeypatch
 ):
-    import captioner.phases as phases
+    import captioner.training.phases as phases
 
     scores = iter([10.0, 30.0, 20.0])  # the start, then two epochs with an interruption between them
 

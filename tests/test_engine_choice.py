@@ -13,20 +13,21 @@ from safetensors.numpy import load_file, save_file
 
 from captioner import Captioner
 from captioner.caption import model_header, write_model
-from captioner.encoder import build_encoder
-from captioner.export import export_model as export_captioner
-from captioner.model import CaptionModel
+from captioner.network.encoder import build_encoder
+from captioner.network.export import export_model as export_captioner
+from captioner.network.model import CaptionModel
 from tests.conftest import draw
 from tests.onnx_models import copied, decoder
 from tests.test_textgen_bundle import WORDS, provenance, refusal
 from tests.text_models import assert_one_line, run, trained
-from textgen import bundle, engine_choice
-from textgen.decoder_config import DecoderConfig
-from textgen.engine import TorchEngine
-from textgen.engine_choice import choose_engine
-from textgen.onnx_engine import OnnxEngine
-from textgen.text_model import export_model, load_model
-from textgen.tokenizer import WordTokenizer
+from textgen.decoder.config import DecoderConfig
+from textgen.engine.choice import choose_engine
+from textgen.engine.onnx import OnnxEngine
+from textgen.engine.protocol import TorchEngine
+from textgen.engine.protocol import choice as engine_choice
+from textgen.engine.text_model import export_model, load_model
+from textgen.storage import bundle
+from textgen.text.tokenizer import WordTokenizer
 
 ROOT = Path(__file__).resolve().parent.parent
 

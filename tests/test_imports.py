@@ -26,7 +26,7 @@ def imports(tree, late=True):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert not node.level, "a relative import hides where it points"
-            # `from textgen import bundle` imports textgen.bundle
+            # `from textgen import bundle` imports textgen.storage.bundle
             found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
     return found
 
@@ -69,7 +69,7 @@ def calls(tree, owner, attribute):
 
 
 def test_the_modules_are_found():
-    assert {"textgen.decoder", "captioner.images", "captioner", "textgen"} <= set(TREES)
+    assert {"textgen.decoder.rnn", "captioner.pictures.load", "captioner", "textgen"} <= set(TREES)
 
 
 @pytest.mark.parametrize("name", TREES)
@@ -81,22 +81,36 @@ def test_imports_point_one_way(name):
 @pytest.mark.parametrize(
     ("name", "unknown"),
     [
-        ("textgen.decoder", {"textgen.sampling", "textgen.generate", "textgen.tokenizer", "textgen.engine"}),
-        ("textgen.engine", {"textgen.sampling", "textgen.generate", "textgen.tokenizer"}),
-        ("textgen.generate", {"textgen.decoder", "torch"}),
-        ("textgen.sampling", {"textgen.decoder", "textgen.generate", "torch"}),
-        ("textgen.tokenizer", {"textgen.decoder", "torch"}),
-        ("textgen.words", {"textgen.tokenizer", "torch"}),
-        ("textgen.corpus", {"textgen.tokenizer", "textgen.decoder", "torch"}),
-        ("textgen.batches", {"textgen.decoder", "torch"}),
-        ("textgen.metrics", {"textgen.decoder", "textgen.tokenizer.Tokenizer", "torch"}),
-        ("textgen.generator", {"textgen.decoder", "textgen.train"}),
-        ("captioner.model", {"textgen.sampling", "textgen.generate", "textgen.tokenizer"}),
+        (
+            "textgen.decoder.rnn",
+            {
+                "textgen.decoding.sampling",
+                "textgen.decoding.generate",
+                "textgen.text.tokenizer",
+                "textgen.engine.protocol",
+            },
+        ),
+        (
+            "textgen.engine.protocol",
+            {"textgen.decoding.sampling", "textgen.decoding.generate", "textgen.text.tokenizer"},
+        ),
+        ("textgen.decoding.generate", {"textgen.decoder.rnn", "torch"}),
+        ("textgen.decoding.sampling", {"textgen.decoder.rnn", "textgen.decoding.generate", "torch"}),
+        ("textgen.text.tokenizer", {"textgen.decoder.rnn", "torch"}),
+        ("textgen.text.words", {"textgen.text.tokenizer", "torch"}),
+        ("textgen.text.corpus", {"textgen.text.tokenizer", "textgen.decoder.rnn", "torch"}),
+        ("textgen.text.batches", {"textgen.decoder.rnn", "torch"}),
+        ("textgen.decoding.likelihood", {"textgen.decoder.rnn", "textgen.text.tokenizer.Tokenizer", "torch"}),
+        ("textgen.generator", {"textgen.decoder.rnn", "textgen.train"}),
+        (
+            "captioner.network.model",
+            {"textgen.decoding.sampling", "textgen.decoding.generate", "textgen.text.tokenizer"},
+        ),
         (
             "captioner.metrics.report",
-            {"torch", "PIL", "captioner.model", "captioner.caption", "captioner.decoding"},
+            {"torch", "PIL", "captioner.network.model", "captioner.caption", "captioner.network.decoding"},
         ),
-        ("captioner.decoding", {"torch", "captioner.model"}),
+        ("captioner.network.decoding", {"torch", "captioner.network.model"}),
     ],
 )
 def test_what_a_module_knows_nothing_of(name, unknown):
@@ -106,20 +120,20 @@ def test_what_a_module_knows_nothing_of(name, unknown):
 
 def test_a_picture_is_opened_in_one_place():
     users = {name for name, tree in TREES.items() if calls(tree, "Image", "open")}
-    assert users == {"captioner.images"}
+    assert users == {"captioner.pictures.load"}
 
 
 def test_torchvision_is_known_to_the_encoder_only():
     users = {name for name, tree in TREES.items() if "torchvision" in top(imports(tree))}
-    assert users == {"captioner.encoder"}
+    assert users == {"captioner.network.encoder"}
 
 
 def test_onnx_is_known_to_those_who_write_graphs_and_its_runtime_to_the_engine():
     def users(package):
         return {name for name, tree in TREES.items() if package in top(imports(tree))}
 
-    assert users("onnx") == {"textgen.onnx_graph", "captioner.export"}
-    assert users("onnxruntime") == {"textgen.onnx_engine"}
+    assert users("onnx") == {"textgen.engine.onnx_graph", "captioner.network.export"}
+    assert users("onnxruntime") == {"textgen.engine.onnx"}
 
 
 def test_streamlit_is_known_to_the_page_only():
@@ -160,29 +174,29 @@ LIGHT = [
     "captioner.cli",
     "captioner.metrics",
     "captioner.score",
-    "captioner.score_files",
-    "captioner.report_page",
-    "captioner.web_page",
-    "captioner.caption_exports",
+    "captioner.data.scorable",
+    "captioner.report.page",
+    "captioner.report.web",
+    "captioner.report.exports",
     "captioner.page_server",
-    "captioner.gallery",
-    "captioner.datasets",
-    "captioner.images",
+    "captioner.report.gallery",
+    "captioner.data.examples",
+    "captioner.pictures.load",
     "captioner.caption",
     "textgen",
     "textgen.cli",
-    "textgen.generate",
+    "textgen.decoding.generate",
     "textgen.generator",
     "textgen.alternatives",
-    "textgen.runs",
+    "textgen.training.runs",
     "textgen.evaluate",
     "textgen.sweep",
-    "textgen.corpus",
-    "textgen.tokenizer",
-    "textgen.bundle",
-    "textgen.checkpoint",
-    "textgen.onnx_engine",
-    "captioner.eyes",
+    "textgen.text.corpus",
+    "textgen.text.tokenizer",
+    "textgen.storage.bundle",
+    "textgen.training.checkpoint",
+    "textgen.engine.onnx",
+    "captioner.network.eyes",
 ]
 HEAVY = {"onnx", "torch", "torchvision", "nltk", "streamlit", "matplotlib", "scipy", "pandas"}
 
@@ -204,4 +218,4 @@ def test_streamlits_inside_is_used_in_one_place():
     """It moves without notice; app.__main__ is what `streamlit run` is."""
     inside = ("streamlit.runtime", "streamlit.web")
     users = {name for name, tree in TREES.items() if any(one.startswith(inside) for one in imports(tree))}
-    assert users == {"app.sessions", "app.__main__"}
+    assert users == {"app.work.sessions", "app.__main__"}

@@ -9,7 +9,7 @@ import pytest
 from tests.text_models import generator, slow_log_probs, untrained
 from textgen.alternatives import alternatives
 from textgen.errors import UserError
-from textgen.tokenizer import BOS, EOS, PAD, UNK
+from textgen.text.tokenizer import BOS, EOS, PAD, UNK
 
 KINDS = ("char", "word", "lines")
 SETTINGS = {"length": 25, "temperature": 1.2, "seed": 3}

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from textgen.batches import LineBatches, StreamBatches, pad_rows
 from textgen.errors import UserError
-from textgen.tokenizer import BOS, EOS, PAD
+from textgen.text.batches import LineBatches, StreamBatches, pad_rows
+from textgen.text.tokenizer import BOS, EOS, PAD
 
 # Every token is another, so that a token tells its place in the text.
 SHAPES = [

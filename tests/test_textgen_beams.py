@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from tests.step_models import Scripted, V, assert_same, build, contexts, log_prob_of, start_ids
-from textgen.engine import TorchEngine
+from textgen.decoding.generate import Generated, _best_continuations, beam_search, generate
+from textgen.decoding.sampling import Constraints
+from textgen.engine.protocol import TorchEngine
 from textgen.errors import UserError
-from textgen.generate import Generated, _best_continuations, beam_search, generate
-from textgen.sampling import Constraints
-from textgen.tokenizer import BOS, EOS, PAD, UNK
+from textgen.text.tokenizer import BOS, EOS, PAD, UNK
 
 SPECIAL = Constraints(banned=(PAD, BOS, UNK))
 RULES = Constraints(banned=(PAD, BOS, UNK), not_final=(4, 5), min_length=2, no_repeat_ngram=2)

@@ -14,13 +14,13 @@ import torch
 from safetensors.numpy import load_file, save_file
 
 from captioner.caption import KIND, model_header, read_model, write_model
-from captioner.encoder import build_encoder
-from captioner.model import CaptionModel
-from captioner.train_config import TrainConfig
-from textgen import bundle
-from textgen.decoder import DecoderConfig, RNNDecoder
+from captioner.network.encoder import build_encoder
+from captioner.network.model import CaptionModel
+from captioner.training.config import TrainConfig
+from textgen.decoder.rnn import DecoderConfig, RNNDecoder
 from textgen.errors import UserError
-from textgen.tokenizer import WordTokenizer
+from textgen.storage import bundle
+from textgen.text.tokenizer import WordTokenizer
 
 WORDS = ["a", "dog", "runs", "on", "grass"]
 HEADER = {"kind": KIND, "config": {"size": 3}, "vocabulary": {"tokens": ["a"]}, "provenance": {"seed": 1}}

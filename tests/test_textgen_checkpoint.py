@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from textgen.checkpoint import atomic_write, load_state, save_state
 from textgen.errors import UserError
+from textgen.training.checkpoint import atomic_write, load_state, save_state
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -131,7 +131,7 @@ KILLED = """
 import os, signal, sys, time
 from pathlib import Path
 import torch
-from textgen.checkpoint import load_state, save_state
+from textgen.training.checkpoint import load_state, save_state
 
 path = Path(sys.argv[1])
 for kill in range(8):

@@ -21,7 +21,7 @@ def box(tmp_path, monkeypatch):
         shutil.copytree(trained("char"), tmp_path / "box" / name, ignore=shutil.ignore_patterns("training"))
     (tmp_path / "box" / "torn" / "model.safetensors").write_bytes(b"")
     (tmp_path / "box" / "notes only").mkdir()
-    monkeypatch.setattr("textgen.text_model.MODELS", tmp_path / "box")
+    monkeypatch.setattr("textgen.engine.text_model.MODELS", tmp_path / "box")
     return tmp_path / "box"
 
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from textgen.decoding.sampling import Constraints, SamplingConfig, constrain, sample
 from textgen.errors import UserError
-from textgen.sampling import Constraints, SamplingConfig, constrain, sample
 
 END = 2
 NAN, INF = float("nan"), float("inf")

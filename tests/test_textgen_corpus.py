@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import SHARED
-from textgen.corpus import decode_text, load_corpus, read_text
 from textgen.errors import UserError
+from textgen.text.corpus import decode_text, load_corpus, read_text
 
 SHAKESPEARE = SHARED / "text" / "tinyshakespeare.txt"
 

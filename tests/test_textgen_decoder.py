@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from textgen.decoder import CELLS, DecoderConfig, RNNDecoder
-from textgen.engine import TorchEngine
+from textgen.decoder.rnn import CELLS, DecoderConfig, RNNDecoder
+from textgen.engine.protocol import TorchEngine
 from textgen.errors import UserError
 
 V, E, H, D, L = 11, 6, 8, 5, 4

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from textgen.dropout import Dropout
+from textgen.decoder.dropout import Dropout
 
 
 @pytest.mark.parametrize("p", [0.05, 0.4, 0.5, 0.9])

@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from tests.step_models import Scripted, assert_same, build, contexts, log_prob_of, start_ids
-from textgen.engine import TorchEngine
+from textgen.decoding.generate import beam_search, generate, stream
+from textgen.decoding.sampling import Constraints, SamplingConfig
+from textgen.engine.protocol import TorchEngine
 from textgen.errors import UserError
-from textgen.generate import beam_search, generate, stream
-from textgen.sampling import Constraints, SamplingConfig
-from textgen.tokenizer import BOS, EOS, PAD, UNK
+from textgen.text.tokenizer import BOS, EOS, PAD, UNK
 
 SPECIAL = Constraints(banned=(PAD, BOS, UNK))
 RULES = Constraints(banned=(PAD, BOS, UNK), not_final=(4, 5), min_length=2, no_repeat_ngram=2)

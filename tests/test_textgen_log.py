@@ -6,7 +6,7 @@ import pytest
 
 from tests.text_models import trained
 from textgen.errors import UserError
-from textgen.runs import RunFolder, read_log
+from textgen.training.runs import RunFolder, read_log
 
 
 def written(folder, text):

@@ -9,7 +9,7 @@ import pytest
 
 CODE = """
 import sys
-from textgen.memory import return_freed_memory
+from textgen.training.memory import return_freed_memory
 if sys.argv[1] == "told":
     return_freed_memory()
 def resident():

@@ -8,13 +8,13 @@ from safetensors.numpy import save
 
 from tests.step_models import build, contexts
 from tests.text_models import corpus, ended, generator, slow_log_probs
-from textgen.copied import FILE, CopyIndex
-from textgen.engine import PART, TorchEngine
+from textgen.decoding.likelihood import distinct, line_nats, stream_nats
+from textgen.decoding.sampling import log_softmax
+from textgen.engine.protocol import PART, TorchEngine
+from textgen.engine.text_model import encode_texts, start_of_text
 from textgen.errors import UserError
-from textgen.metrics import distinct, line_nats, stream_nats
-from textgen.sampling import log_softmax
-from textgen.text_model import encode_texts, start_of_text
-from textgen.tokenizer import EOS, UNK
+from textgen.text.copied import FILE, CopyIndex
+from textgen.text.tokenizer import EOS, UNK
 
 KINDS = ("char", "word", "lines")
 

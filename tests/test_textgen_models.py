@@ -5,11 +5,11 @@ import json
 import pytest
 
 from tests.conftest import SHARED
+from textgen.engine.text_model import MODELS
 from textgen.evaluate import evaluate
 from textgen.generator import TextGenerator
 from textgen.sweep import SweepConfig, sweep
-from textgen.text_model import MODELS
-from textgen.tokenizer import SPECIAL_TOKENS
+from textgen.text.tokenizer import SPECIAL_TOKENS
 
 NAMES = ("shakespeare", "novels")
 

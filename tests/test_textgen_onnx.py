@@ -24,16 +24,15 @@ from tests.onnx_models import (
 )
 from tests.step_models import assert_same, build, contexts, start_ids
 from tests.text_models import trained
-from textgen import onnx_engine as onnx_engine_module
-from textgen import onnx_weights
-from textgen.decoder_config import CELL_SIZES
-from textgen.engine import TorchEngine
+from textgen.decoder.config import CELL_SIZES
+from textgen.decoding.generate import beam_search, generate
+from textgen.decoding.sampling import Constraints, SamplingConfig
+from textgen.engine.protocol import TorchEngine, onnx_weights
+from textgen.engine.protocol import onnx as onnx_engine_module
+from textgen.engine.text_model import export_model
 from textgen.errors import UserError
-from textgen.generate import beam_search, generate
 from textgen.generator import TextGenerator
-from textgen.sampling import Constraints, SamplingConfig
-from textgen.text_model import export_model
-from textgen.tokenizer import BOS, EOS, PAD, UNK
+from textgen.text.tokenizer import BOS, EOS, PAD, UNK
 
 PRECISIONS = onnx_weights.PRECISIONS
 

@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from textgen.errors import UserError
-from textgen.prompt import read_prompt
-from textgen.tokenizer import BOS, UNK, CharTokenizer, ProseTokenizer, WordTokenizer
+from textgen.text.prompt import read_prompt
+from textgen.text.tokenizer import BOS, UNK, CharTokenizer, ProseTokenizer, WordTokenizer
 
 PLAIN = CharTokenizer.fit(['ROMEO: a rose, by any other name. O Beauty!? (-\'-) "so" it-is\n'])
 LOWER = CharTokenizer.fit(["abcdefghijklmnopqrstuvwxyz .,'\n"])

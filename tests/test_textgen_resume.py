@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from tests.tiny_fits import CONFIG, EPOCHS, STEPS, Numbers, Text, stop_at, train
-from textgen.checkpoint import load_state
 from textgen.errors import Interrupted, UserError
-from textgen.trainer import FitConfig
+from textgen.training.checkpoint import load_state
+from textgen.training.trainer import FitConfig
 
 ROOT = Path(__file__).resolve().parent.parent
 

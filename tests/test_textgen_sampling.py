@@ -5,8 +5,8 @@ from itertools import islice
 import numpy as np
 import pytest
 
+from textgen.decoding.sampling import GREEDY, SamplingConfig, log_softmax, sample, uniform_rows
 from textgen.errors import UserError
-from textgen.sampling import GREEDY, SamplingConfig, log_softmax, sample, uniform_rows
 
 NAN, INF = float("nan"), float("inf")
 ROW = np.array([0.5, -1.0, 2.0, -INF, 1.0, 1.9], dtype=np.float32)

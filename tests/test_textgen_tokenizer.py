@@ -7,17 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from textgen.errors import UserError
-from textgen.tokenizer import (
-    BOS,
-    EOS,
-    PAD,
-    SPECIAL_TOKENS,
-    UNK,
-    CharTokenizer,
-    Tokenizer,
-    WordTokenizer,
-)
-from textgen.words import PUNCTUATION, split_words
+from textgen.text.tokenizer import BOS, EOS, PAD, SPECIAL_TOKENS, UNK, CharTokenizer, Tokenizer, WordTokenizer
+from textgen.text.words import PUNCTUATION, split_words
 
 join_words = WordTokenizer([]).join
 

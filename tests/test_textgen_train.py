@@ -15,13 +15,13 @@ import torch.nn.functional as F
 import textgen.train
 from tests.step_models import build
 from tests.text_models import TINY, lines, same_numbers, story
-from textgen.batches import LineBatches, StreamBatches, TextBatch
-from textgen.corpus import load_corpus
+from textgen.decoding.likelihood import Score
 from textgen.errors import Interrupted, UserError
 from textgen.generator import TextGenerator
-from textgen.metrics import Score
+from textgen.text.batches import LineBatches, StreamBatches, TextBatch
+from textgen.text.corpus import load_corpus
 from textgen.train import _Loss, train
-from textgen.train_config import TrainConfig
+from textgen.training.config import TrainConfig
 
 FAST = replace(TINY, hidden=16, embedding=8, epochs=2)
 

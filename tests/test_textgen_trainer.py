@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from torch import nn
 
 from tests.tiny_fits import STEPS, Numbers, Shuffled, Text, train
-from textgen.checkpoint import load_state
-from textgen.device import pick_device, use_bfloat16
 from textgen.errors import UserError
-from textgen.optimizer import learning_rate
-from textgen.trainer import FitConfig, fit
+from textgen.training.checkpoint import load_state
+from textgen.training.device import pick_device, use_bfloat16
+from textgen.training.optimizer import learning_rate
+from textgen.training.trainer import FitConfig, fit
 
 # --- steps that cannot be taken
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from tests.conftest import SHARED
 from textgen.errors import UserError
-from textgen.tokenizer import SPECIAL_TOKENS, UNK, ProseTokenizer, Tokenizer, WordTokenizer
-from textgen.words import PARAGRAPH, PARAGRAPH_BREAK, split_prose, split_words, text_after
+from textgen.text.tokenizer import SPECIAL_TOKENS, UNK, ProseTokenizer, Tokenizer, WordTokenizer
+from textgen.text.words import PARAGRAPH, PARAGRAPH_BREAK, split_prose, split_words, text_after
 
 join_words = WordTokenizer([]).join
 
@@ -248,7 +248,7 @@ def test_words_beyond_the_vocabulary_are_unknown_also_in_another_case():
 @settings(deadline=None, database=None, derandomize=True)
 def test_a_long_text_in_parts_has_the_words_of_the_whole(pieces, size):
     text, tokenizer = "".join(pieces), ProseTokenizer([])
-    with mock.patch("textgen.tokenizer._CHUNK", size):
+    with mock.patch("textgen.text.tokenizer._CHUNK", size):
         parts = list(tokenizer.chunks(text))
     assert "".join(parts) == text
     assert [word for part in parts for word in tokenizer.split(part)] == tokenizer.split(text)

@@ -14,13 +14,13 @@ import torch
 from tests.command_lines import assert_one_line_of, run_command
 from tests.step_models import build
 from textgen.cli import main
-from textgen.engine import TorchEngine
+from textgen.decoding.sampling import log_softmax
+from textgen.engine.protocol import TorchEngine
+from textgen.engine.text_model import model_header, start_of_text
 from textgen.generator import TextGenerator
-from textgen.sampling import log_softmax
-from textgen.text_model import model_header, start_of_text
-from textgen.tokenizer import EOS, CharTokenizer, ProseTokenizer
+from textgen.text.tokenizer import EOS, CharTokenizer, ProseTokenizer
 from textgen.train import train
-from textgen.train_config import TrainConfig
+from textgen.training.config import TrainConfig
 
 TINY = TrainConfig(
     graphs="none",

@@ -1,4 +1,4 @@
-"""Fits of a moment, for the tests of `textgen.trainer`."""
+"""Fits of a moment, for the tests of `textgen.training.trainer`."""
 
 import os
 import signal
@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from textgen.decoder import DecoderConfig, RNNDecoder
-from textgen.trainer import FitConfig, fit
+from textgen.decoder.rnn import DecoderConfig, RNNDecoder
+from textgen.training.trainer import FitConfig, fit
 
 STEPS, EPOCHS = 3, 2
 CONFIG = FitConfig(EPOCHS, ema_decay=0.9, seed=3, precision="float32", save_minutes=60)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from textgen.decoding.sampling import log_softmax
+from textgen.engine.text_model import start_of_text
 from textgen.errors import UserError
 from textgen.generator import GeneratedText, GenerationConfig, TextGenerator
-from textgen.sampling import log_softmax
-from textgen.text_model import start_of_text
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,11 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from textgen import command_line
 from textgen.command_line import print_json
-from textgen.engine_choice import require_train
+from textgen.engine.choice import require_train
 from textgen.errors import UserError
 from textgen.generator import GenerationConfig
 from textgen.sweep import SweepConfig
-from textgen.train_config import TrainConfig
+from textgen.training.config import TrainConfig
 
 Model = Annotated[str | None, arg(metavar="NAME|DIR")]
 Files = Annotated[Positional[tuple[Path, ...]], arg(metavar="CORPUS...")]
@@ -77,7 +77,7 @@ class TrainCommand:
 
     def run(self) -> None:
         require_train("train")
-        from textgen.memory import keep_freed_memory
+        from textgen.training.memory import keep_freed_memory
 
         keep_freed_memory()
         from textgen.train import train
@@ -178,7 +178,7 @@ class ExportCommand:
 
     def run(self) -> None:
         require_train("export")
-        from textgen.text_model import export_model
+        from textgen.engine.text_model import export_model
 
         export_model(self.model, self.precision)
 
@@ -193,7 +193,7 @@ class InfoCommand:
     """Print model.json without its vocabulary."""
 
     def run(self) -> int:
-        from textgen.text_model import KIND, model_folder
+        from textgen.engine.text_model import KIND, model_folder
 
         command_line.print_card(model_folder(self.model), KIND, self.json)
         return 0
@@ -214,7 +214,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _standard_input() -> str:
-    from textgen.corpus import decode_text
+    from textgen.text.corpus import decode_text
 
     if sys.stdin is None or sys.stdin.isatty():
         raise UserError('no prompt given; try: textgen generate "ROMEO:"')

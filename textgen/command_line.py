@@ -95,7 +95,7 @@ def json_text(document: dict) -> str:
 
 def print_card(folder: Path, kind: str, as_json: bool) -> None:
     """A model's card, or its `model.json` without the vocabulary. Raises UserError naming what is wrong with it."""
-    from textgen.bundle import CARD, read_header
+    from textgen.storage.bundle import CARD, read_header
 
     header = read_header(folder, kind)
     if as_json:

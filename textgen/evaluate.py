@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from textgen.corpus import load_corpus
 from textgen.generator import TextGenerator
-from textgen.tokenizer import CharTokenizer
+from textgen.text.corpus import load_corpus
+from textgen.text.tokenizer import CharTokenizer
 
 
 def evaluate(

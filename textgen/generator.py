@@ -9,15 +9,15 @@ from typing import Annotated
 
 from tyro.conf import UseAppendAction, arg
 
-from textgen.copied import CopyIndex
-from textgen.engine import StepModel
+from textgen.decoding.generate import stream
+from textgen.decoding.likelihood import Score
+from textgen.decoding.sampling import Constraints, SamplingConfig
+from textgen.engine.protocol import StepModel
+from textgen.engine.text_model import encode_texts, load_model, model_folder, score, start_of_text
 from textgen.errors import UserError
-from textgen.generate import stream
-from textgen.metrics import Score
-from textgen.prompt import Prompt, read_prompt
-from textgen.sampling import Constraints, SamplingConfig
-from textgen.text_model import encode_texts, load_model, model_folder, score, start_of_text
-from textgen.tokenizer import BOS, EOS, PAD, UNK, CharTokenizer, Tokenizer
+from textgen.text.copied import CopyIndex
+from textgen.text.prompt import Prompt, read_prompt
+from textgen.text.tokenizer import BOS, EOS, PAD, UNK, CharTokenizer, Tokenizer
 
 _REPETITION_WINDOW = 64
 _LONGEST = 10_000_000

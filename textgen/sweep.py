@@ -12,11 +12,11 @@ from typing import Annotated
 import numpy as np
 from tyro.conf import arg
 
-from textgen.checkpoint import atomic_write
+from textgen.decoding.likelihood import distinct
 from textgen.errors import UserError
 from textgen.generator import GeneratedText, GenerationConfig, TextGenerator
-from textgen.metrics import distinct
-from textgen.tokenizer import CharTokenizer
+from textgen.text.tokenizer import CharTokenizer
+from textgen.training.checkpoint import atomic_write
 
 _SHOWN = 160  # characters of a text in the table
 PROMPTS = {

@@ -13,17 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from textgen.batches import LineBatches, StreamBatches, TextBatch
-from textgen.copied import CopyIndex
-from textgen.corpus import Corpus, load_corpus
-from textgen.decoder import DecoderConfig, DecoderState, RNNDecoder
-from textgen.device import pick_device, use_bfloat16
-from textgen.engine import TorchEngine
-from textgen.errors import Interrupted, UserError
-from textgen.export import export_trained
-from textgen.generator import TextGenerator
-from textgen.runs import RunFolder, read_notes, say, without_folders
-from textgen.text_model import (
+from textgen.decoder.rnn import DecoderConfig, DecoderState, RNNDecoder
+from textgen.engine.protocol import TorchEngine
+from textgen.engine.text_model import (
     Encoded,
     encode_texts,
     export_model,
@@ -32,9 +24,17 @@ from textgen.text_model import (
     score,
     write_model,
 )
-from textgen.tokenizer import PAD, SPECIAL_TOKENS, CharTokenizer, ProseTokenizer, Tokenizer
-from textgen.train_config import TrainConfig
-from textgen.trainer import FitConfig, fit
+from textgen.errors import Interrupted, UserError
+from textgen.generator import TextGenerator
+from textgen.text.batches import LineBatches, StreamBatches, TextBatch
+from textgen.text.copied import CopyIndex
+from textgen.text.corpus import Corpus, load_corpus
+from textgen.text.tokenizer import PAD, SPECIAL_TOKENS, CharTokenizer, ProseTokenizer, Tokenizer
+from textgen.training.config import TrainConfig
+from textgen.training.device import pick_device, use_bfloat16
+from textgen.training.export import export_trained
+from textgen.training.runs import RunFolder, read_notes, say, without_folders
+from textgen.training.trainer import FitConfig, fit
 
 _COST = 0.005  # nats a token that 8 bits may cost
 STREAMS = 16  # parts of the held-out text read side by side

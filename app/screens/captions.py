@@ -11,16 +11,17 @@ from typing import BinaryIO
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app import views
-from app.caption_card import caption_card, quick_caption_card
-from app.controls import caption_controls
-from app.gate import Busy
-from app.limits import limits
-from app.photos import EXAMPLES, Album, Photo, caption_photos, waiting
-from app.resources import chosen_captioner, gate
-from app.sessions import let_go
-from captioner import Captioner, caption_exports
-from captioner.decoding import DecodingConfig
+from app.cards import views
+from app.cards.caption import caption_card, quick_caption_card
+from app.cards.controls import caption_controls
+from app.work.gate import Busy
+from app.work.limits import limits
+from app.work.photos import EXAMPLES, Album, Photo, caption_photos, waiting
+from app.work.resources import chosen_captioner, gate
+from app.work.sessions import let_go
+from captioner import Captioner
+from captioner.network.decoding import DecodingConfig
+from captioner.report import exports as caption_exports
 from textgen.command_line import json_text
 from textgen.errors import UserError
 

@@ -7,16 +7,16 @@ from functools import partial
 
 import streamlit as st
 
-from app import views
-from app.jobs import Job
-from app.limits import limits
-from app.resources import chosen_captioner, chosen_captioner_folder, gate
-from app.scoring import Files, Scored, score_model, score_uploads
+from app.cards import views
+from app.work.jobs import Job
+from app.work.limits import limits
+from app.work.resources import chosen_captioner, chosen_captioner_folder, gate
+from app.work.scoring import Files, Scored, score_model, score_uploads
 from captioner.caption import MODEL_IN_THE_BOX
-from captioner.caption_sets import SPLITS
-from captioner.decoding import DecodingConfig
+from captioner.data.sets import SPLITS
 from captioner.evaluate import Found
 from captioner.metrics.stopping import Check
+from captioner.network.decoding import DecodingConfig
 from captioner.score import ReportConfig
 from textgen.errors import UserError
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import streamlit as st
 
-from app import curves, views
-from app.limits import limits
-from app.model_info import ModelInfo, read_info, titles
-from app.resources import (
+from app.cards import curves, views
+from app.work.limits import limits
+from app.work.model_info import ModelInfo, read_info, titles
+from app.work.resources import (
     captioner_of,
     choose_captioner,
     choose_text_model,
@@ -20,8 +20,8 @@ from app.resources import (
     text_model_of,
 )
 from captioner.caption import MODEL_IN_THE_BOX
+from textgen.engine.text_model import MODELS, models_in_the_box
 from textgen.errors import UserError
-from textgen.text_model import MODELS, models_in_the_box
 
 _OPENED = "models_opened"  # key of a session
 

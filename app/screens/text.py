@@ -11,17 +11,18 @@ from pathlib import Path
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app import text_cards, views
-from app.limits import limits
-from app.model_info import titles
-from app.resources import choose_text_model, chosen_text_folder, chosen_text_model, gate
-from app.text_cards import Card
-from app.writing import TEMPERATURES, Task, Written, other_words, write
+from app.cards import text as text_cards
+from app.cards import views
+from app.cards.text import Card
+from app.work.limits import limits
+from app.work.model_info import titles
+from app.work.resources import choose_text_model, chosen_text_folder, chosen_text_model, gate
+from app.work.writing import TEMPERATURES, Task, Written, other_words, write
 from textgen.alternatives import Place
+from textgen.engine.text_model import MODELS, models_in_the_box
 from textgen.generator import GeneratedText, GenerationConfig, TextGenerator
 from textgen.sweep import PROMPTS
-from textgen.text_model import MODELS, models_in_the_box
-from textgen.tokenizer import CharTokenizer
+from textgen.text.tokenizer import CharTokenizer
 
 _WRITTEN, _PLACES = "text_written", "text_places"  # keys of a session
 _FRAME = 0.04  # seconds between two looks at a growing text

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from textgen.words import NOT_FINAL
+from textgen.text.words import NOT_FINAL
 
 UNKNOWN = frozenset(["<unk>", "[unk]", "unk", "<unknown>"])
 

@@ -16,7 +16,7 @@ from bisect import bisect
 from collections.abc import Callable
 from functools import lru_cache
 
-from textgen.words import PUNCTUATION
+from textgen.text.words import PUNCTUATION
 
 TOKENISER = "ptb-3.4.1"
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from captioner.caption import Captioner
-from captioner.datasets import load_dataset
-from captioner.decoding import DecodingConfig
+from captioner.data.examples import load_dataset
 from captioner.evaluate import evaluate
+from captioner.network.decoding import DecodingConfig
 
 
 def measure(data: Path, model: Path | None) -> dict:

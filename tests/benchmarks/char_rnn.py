@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from textgen.sampling import SamplingConfig, sample
+from textgen.decoding.sampling import SamplingConfig, sample
 
 TEMPERATURE = 0.8
 

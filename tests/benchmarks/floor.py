@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from captioner.caption import DECODER
-from captioner.eyes import onnx_eyes
+from captioner.network.eyes import onnx_eyes
 from tests.benchmarks.our_models import stored
 from tests.benchmarks.timing import Contender, alternate, asked, spread
-from textgen.bundle import read_graphs
+from textgen.storage.bundle import read_graphs
 
 _SIDE = 1024
 _MEGABYTES = (1, 3, 10, 30, 100)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from captioner.caption import Captioner, picture_pixels
-from captioner.decoding import DecodingConfig
+from captioner.network.decoding import DecodingConfig
 from tests.benchmarks.our_models import random_engine
 from tests.benchmarks.sample_photos import photos
 from tests.benchmarks.text_steps import generating

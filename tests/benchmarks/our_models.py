@@ -6,10 +6,10 @@ from functools import cache
 from pathlib import Path
 
 from captioner.caption import DECODER, KIND, MODEL_IN_THE_BOX, Captioner
-from textgen import bundle
-from textgen.decoder_config import DecoderConfig
-from textgen.onnx_engine import OnnxEngine
-from textgen.onnx_graph import decoder_graphs
+from textgen.decoder.config import DecoderConfig
+from textgen.engine.onnx import OnnxEngine
+from textgen.engine.onnx_graph import decoder_graphs
+from textgen.storage import bundle
 
 
 def stored(folder: Path | None) -> bundle.Bundle:
@@ -37,7 +37,7 @@ def with_engine(ours: Captioner, engine) -> Captioner:
 @cache
 def random_weights(vocab_size: int, hidden: int, layers: int) -> tuple:
     """Config and weights of a text decoder whose embedding is as wide as its states, as in the lesson."""
-    from textgen.decoder import RNNDecoder
+    from textgen.decoder.rnn import RNNDecoder
 
     config = DecoderConfig(vocab_size, num_layers=layers, embedding_size=hidden, hidden_size=hidden)
     return config, bundle.weights_of(RNNDecoder(config))

@@ -14,8 +14,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 
-from app.gate import Busy
-from app.views import friendly
+from app.cards.views import friendly
+from app.work.gate import Busy
 from captioner import Captioner
 from tests.benchmarks.page_client import Shown, Visitor
 
@@ -209,5 +209,5 @@ def _text(shown: Shown, style: str) -> str | None:
 
 
 def _unmarked(text: str) -> str:
-    """`app.views.plain` the other way round."""
+    """`app.cards.views.plain` the other way round."""
     return re.sub(r"\\(.)", r"\1", text)

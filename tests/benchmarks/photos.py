@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from captioner.caption import Captioner, picture_pixels
-from captioner.decoding import DecodingConfig
+from captioner.network.decoding import DecodingConfig
 from tests.benchmarks.apart import processes
 from tests.benchmarks.our_models import captioner_engine, stored_precision, with_engine
 from tests.benchmarks.sample_photos import TWELVE_MEGAPIXELS, jpeg
 from tests.benchmarks.timing import Contender, alternate, asked, spread
-from textgen.onnx_engine import OnnxEngine
+from textgen.engine.onnx import OnnxEngine
 
 _ASKED = {"tutorial": ">= 8", "sgrvinod": ">= 30", "ViT-GPT2": ">= 90", "BLIP": ">= 150"}
 _OURS = "ours"

@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from captioner.datasets import load_dataset
+from captioner.data.examples import load_dataset
 from tests.benchmarks.timing import process
 
 _PICTURES = 5_000

@@ -1,7 +1,7 @@
 """A token of text, sampling included: ours beside `nn.LSTM` stepped as in the lesson, numpy, and the memory's rate.
 
 LSTM 512 x 2, batch 1, random weights, 65 characters or 10,000 words. Ours is the library's whole loop
-(`textgen.generate.stream`); `engine alone` the decoder's step in it.
+(`textgen.decoding.generate.stream`); `engine alone` the decoder's step in it.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from tests.benchmarks.char_rnn import TEMPERATURE, lesson, plain_numpy
 from tests.benchmarks.floor import reading
 from tests.benchmarks.our_models import random_engine, random_weights
 from tests.benchmarks.timing import Contender, alternate, asked, spread
-from textgen.generate import stream
+from textgen.decoding.generate import stream
+from textgen.engine.onnx import OnnxEngine
+from textgen.engine.onnx_weights import PRECISIONS, decoder_arrays
 from textgen.generator import GenerationConfig, TextGenerator
-from textgen.onnx_engine import OnnxEngine
-from textgen.onnx_weights import PRECISIONS, decoder_arrays
 
 HIDDEN, LAYERS = 512, 2
 _ASKED = {65: ">= 50", 10_000: ">= 30"}

@@ -21,12 +21,12 @@ _WARMUP = 5  # steps of a round that are not timed: memory is taken, the optimis
 
 def measure() -> dict:
     """Medians over rounds of a run of each kind; the share is the median of the rounds' own."""
-    from textgen.memory import keep_freed_memory
+    from textgen.training.memory import keep_freed_memory
 
     keep_freed_memory()
     import torch
 
-    from textgen.train_config import TrainConfig
+    from textgen.training.config import TrainConfig
 
     config = TrainConfig(epochs=1, device="cpu")
     whole, bare = [], []
@@ -58,7 +58,7 @@ def _rate(config, marks: list[float]) -> float:
 def _textgen(config, text: str) -> float:
     """Of `textgen train` itself, from batch to batch: evaluation and saving come after the last."""
     from textgen import train
-    from textgen.batches import StreamBatches
+    from textgen.text.batches import StreamBatches
 
     marks: list[float] = []
 
@@ -84,8 +84,8 @@ def _bare(config, text: str) -> float:
     import torch.nn.functional as F
     from torch import nn
 
-    from textgen.device import use_bfloat16
-    from textgen.tokenizer import CharTokenizer
+    from textgen.text.tokenizer import CharTokenizer
+    from textgen.training.device import use_bfloat16
 
     tokenizer = CharTokenizer.fit([text])
     ids = torch.from_numpy(np.array(tokenizer.encode(text)))

@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from torchvision import models, transforms
 
 from captioner.caption import Captioner
-from captioner.encoder import MEAN, STD
+from captioner.network.encoder import MEAN, STD
 from tests.benchmarks.our_models import stored
-from textgen.tokenizer import BOS, EOS
+from textgen.text.tokenizer import BOS, EOS
 
 State = tuple[Tensor, ...]  # each with a row a beam
 Step = Callable[[Tensor, State], tuple[Tensor, State]]
@@ -62,7 +62,7 @@ def beam_search(step: Step, state: State, width: int, start: int, end: int, most
 
 
 class _SameDecoder(nn.Module):
-    """Two `LSTMCell`s with attention between them; the parameters are those of `textgen.decoder.RNNDecoder`."""
+    """Two `LSTMCell`s with attention between them; the parameters are those of `textgen.decoder.rnn.RNNDecoder`."""
 
     def __init__(self, config):
         super().__init__()
@@ -96,7 +96,7 @@ class _SameDecoder(nn.Module):
 
 def same_model(folder: Path | None, width: int = 3) -> Callable[[bytes], str]:
     """Our model, a MobileNetV2 with a decoder of two LSTM layers, run the tutorials' way."""
-    from textgen.decoder_config import DecoderConfig
+    from textgen.decoder.config import DecoderConfig
 
     ours = Captioner.load(folder)
     weights = {name: torch.from_numpy(array) for name, array in stored(folder).weights.items()}

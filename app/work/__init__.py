@@ -1,0 +1,1 @@
+"""What the page does: jobs, limits, sessions, and the photos and texts of a visitor."""

@@ -1,0 +1,1 @@
+"""Captioned pictures and captions, in the forms that people have them."""

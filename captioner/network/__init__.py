@@ -1,0 +1,1 @@
+"""Pictures to words: encoder, bridge and the shared decoder, stored, exported, spoken."""

@@ -1,0 +1,138 @@
+"""A context to captions: the settings people choose, and the rules every caption keeps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from textgen.decoding.generate import Generated, beam_search, generate
+from textgen.decoding.sampling import Constraints, SamplingConfig
+from textgen.engine.protocol import StepModel
+from textgen.errors import UserError
+from textgen.text.tokenizer import BOS, EOS, PAD, UNK, Tokenizer
+from textgen.text.words import NOT_FINAL
+
+
+@dataclass(frozen=True)
+class DecodingConfig:
+    """How captions are chosen: beam search, or sampling when a temperature is given."""
+
+    n: int = 1
+    """Captions a picture."""
+    beam: int = 3
+    """Beams kept side by side; widened to n."""
+    temperature: float | None = None
+    """Sample at this temperature instead of beam search; 0 is greedy."""
+    top_k: int = 0
+    """Sample from the k most likely words only; 0 is all."""
+    top_p: float = 1.0
+    """Sample from the likeliest words that reach this probability."""
+    seed: int | None = None
+    """Same seed, same captions, whatever the batch; a fresh one unless told."""
+    max_length: int = 30
+    """Words; a longer caption is cut and marked."""
+    length_penalty: float = 1.0
+    """Power of the length that beam scores are divided by."""
+
+    def __post_init__(self) -> None:
+        if self.n < 1:
+            raise UserError(f"n: {self.n} must be 1 or more")
+        if self.beam < 1:
+            raise UserError(f"beam: {self.beam} must be 1 or more")
+        if self.max_length < 1:
+            raise UserError(f"max_length: {self.max_length} must be 1 or more")
+        if not 0 <= self.length_penalty <= 10:
+            raise UserError(f"length_penalty: {self.length_penalty} is outside 0 to 10")
+        if self.temperature is None and (self.top_k or self.top_p != 1):
+            raise UserError("top_k, top_p: they need a temperature; beam search does not sample")
+        self.sampling  # noqa: B018 - refuses a bad temperature, top_k or top_p now, by name
+
+    @property
+    def sampling(self) -> SamplingConfig | None:
+        if self.temperature is None:
+            return None
+        return SamplingConfig(self.temperature, self.top_k, self.top_p)
+
+    def describe(self) -> str:
+        """The settings that decide a caption, for a report's signature."""
+        if self.temperature is None:
+            return f"beam:{self.beam}|length-penalty:{self.length_penalty:g}|max-length:{self.max_length}"
+        draw = f"temperature:{self.temperature:g}|top-k:{self.top_k}|top-p:{self.top_p:g}|seed:{self.seed}"
+        return f"{draw}|max-length:{self.max_length}"
+
+
+@dataclass(frozen=True)
+class Caption:
+    """One caption of one picture."""
+
+    text: str
+    log_prob: float
+    """Natural logarithm of the model's probability of the whole caption."""
+    finished: bool
+    """False when it was cut at the length limit."""
+    words: tuple[str, ...]
+    attention: np.ndarray | None = None
+    """Where the model looked for each word, (words, rows, columns) of the picture's grid, each summing to 1."""
+
+
+def caption_constraints(tokenizer: Tokenizer) -> Constraints:
+    """No special token, no trigram twice, at least a word, no dangling last word."""
+    not_final = tuple(tokenizer.ids[word] for word in NOT_FINAL if word in tokenizer.ids)
+    return Constraints(banned=(PAD, BOS, UNK), not_final=not_final, min_length=1, no_repeat_ngram=3)
+
+
+def decode(
+    model: StepModel,
+    context: np.ndarray,
+    tokenizer: Tokenizer,
+    config: DecodingConfig,
+    attention: bool = False,
+) -> list[list[Caption]]:
+    """`config.n` captions, best first, of each picture of `context` (B, L, D); sampled ones as they fell."""
+    options = {
+        "constraints": caption_constraints(tokenizer),
+        "end": EOS,
+        "max_length": config.max_length,
+    }
+    batch = len(context)
+    if config.sampling is None:
+        prompts = np.full((batch, 1), BOS)
+        found = beam_search(
+            model,
+            prompts,
+            context=context,
+            beam_size=config.beam,
+            n_best=config.n,
+            length_penalty=config.length_penalty,
+            **options,
+        )
+    else:
+        prompts = np.full((batch * config.n, 1), BOS)
+        keys = list(range(config.n)) * batch
+        rows = generate(
+            model, prompts, context=context, sampling=config.sampling, seed=config.seed, keys=keys, **options
+        )
+        found = [rows[i : i + config.n] for i in range(0, len(rows), config.n)]
+    return [
+        [_caption(model, context[b : b + 1], tokenizer, generated, attention) for generated in picture]
+        for b, picture in enumerate(found)
+    ]
+
+
+def _caption(
+    model: StepModel, context: np.ndarray, tokenizer: Tokenizer, generated: Generated, attention: bool
+) -> Caption:
+    ids = list(generated.ids)
+    if not generated.finished:
+        while len(ids) > 1 and tokenizer.tokens[ids[-1]] in NOT_FINAL:
+            ids.pop()
+    weights = None
+    if attention:
+        # Reading the caption once more gives every word's weights in one call; beams need not carry them.
+        _, state = model.prefill(np.array([[BOS, *ids[:-1]]]), model.start(context, 1))
+        weights = model.attention(state)[0]  # (T, L)
+        side = round(weights.shape[1] ** 0.5)
+        weights = weights.reshape(len(ids), side, -1)
+    words = tuple(tokenizer.tokens[index] for index in ids)
+    return Caption(tokenizer.decode(ids), generated.log_prob, generated.finished, words, weights)

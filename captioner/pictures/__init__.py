@@ -1,0 +1,1 @@
+"""Anything people call a picture, as upright RGB."""

@@ -1,0 +1,104 @@
+"""What decides a training; apart from `train`, so that the command line can show it without loading torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from textgen.errors import UserError
+from textgen.training.export import check_graphs
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Everything that decides a training; kept in the run's folder and in the model card."""
+
+    encoder: str = "mobilenet_v2"
+    """Backbone: a torchvision classification model."""
+    encoder_weights: Path | None = None
+    """Local file of the backbone's ImageNet weights, where torchvision cannot download them."""
+    start_from: Path | None = None
+    """Start from this trained model, with its vocabulary, backbone and sizes, instead of a new one."""
+    notes: Path | None = None
+    """Markdown for the model's card: what it is bad at, licences, whatever its users should know."""
+    image_size: int = 224
+    """Pixels a side: the whole picture is resized to this square."""
+    cell: str = "lstm"
+    """lstm, gru or rnn."""
+    layers: int = 2
+    """Recurrent layers."""
+    hidden: int = 512
+    """Features of a recurrent state."""
+    embedding: int = 384
+    """Features of a word."""
+    context: int = 512
+    """Features of a grid cell as the decoder sees it."""
+    heads: int = 8
+    """Attention heads."""
+    dropout: float = 0.4
+    """Share of activations dropped in the decoder."""
+    feature_dropout: float = 0.2
+    """Share of the picture's features dropped."""
+    min_count: int = 5
+    """Words seen less often in train become unknown."""
+    max_length: int = 16
+    """Words a caption is cut to in training: what one caption in ten has beyond costs all the others padding."""
+    batch: int = 32
+    """Pictures a step."""
+    captions: int = 5
+    """Captions a picture and step."""
+    label_smoothing: float = 0.1
+    """Share of the target spread over the vocabulary."""
+    epochs: int = 8
+    """Epochs of cross-entropy on the frozen encoder's cached features."""
+    learning_rate: float = 1e-3
+    """Peak rate of those epochs."""
+    finetune_epochs: int = 20
+    """Epochs of cross-entropy through the whole model; 0 skips them."""
+    finetune_encoder_rate: float = 2e-4
+    """Peak rate of the encoder."""
+    finetune_rate: float = 4e-4
+    """Peak rate of the rest."""
+    scst_epochs: int = 0
+    """Epochs of self-critical training (Rennie et al. 2017) on CIDEr-D; 0 skips them."""
+    scst_encoder_rate: float = 0.0
+    """Peak rate of the encoder; 0 freezes it."""
+    scst_rate: float = 5e-5
+    """Peak rate of the rest."""
+    scst_samples: int = 5
+    """Captions sampled a picture; each one's baseline is the mean of the others."""
+    average_with: Path | None = None
+    """Average the weights with this model's, of the same kind, in the share that is best on the dev split
+    (Wortsman et al. 2022): a self-critical model with the one it started from generalises better than either."""
+    crop: float = 0.7
+    """Smallest share of a picture's area that augmentation keeps."""
+    ema: float = 0.998
+    """Decay a step of the averaged weights, from fine-tuning on."""
+    seed: int = 1
+    precision: str = "auto"
+    """auto, float32 or bfloat16."""
+    device: str = "auto"
+    """auto, cpu or cuda."""
+    save_minutes: float = 5.0
+    """Minutes between checkpoints within an epoch."""
+    graphs: str = "auto"
+    """ONNX graphs at the end: int8, float32, none, or auto, which is int8 where it costs nothing that can be measured."""
+
+    def __post_init__(self) -> None:
+        check_graphs(self.graphs)
+        if self.scst_samples < 2:
+            raise UserError(
+                f"scst_samples: {self.scst_samples} must be 2 or more: samples are compared with each other"
+            )
+        for name in ("min_count", "max_length", "batch", "captions"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name}: {getattr(self, name)} must be 1 or more")
+        for name in ("epochs", "finetune_epochs", "scst_epochs"):
+            if getattr(self, name) < 0:
+                raise UserError(f"{name}: {getattr(self, name)} must be 0 or more")
+        if not 0 <= self.seed < 2**32:
+            raise UserError(f"seed: {self.seed} is outside 0 to {2**32 - 1}")
+        if not 32 <= self.image_size <= 1024:
+            raise UserError(f"image_size: {self.image_size} is outside 32 to 1024 pixels")
+        if not 0 < self.crop <= 1:
+            raise UserError(f"crop: {self.crop} must be above 0 and at most 1")

@@ -1,0 +1,236 @@
+"""The phases of a captioner's training: cross-entropy, fine-tuning, self-critical, averaging; and how each is judged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from captioner.caption import DEFAULT_DECODING, picture_pixels, read_model
+from captioner.data.examples import Dataset, Example
+from captioner.metrics import SCORES, CiderD, corpus_report
+from captioner.network.decoding import decode
+from captioner.network.model import CaptionModel
+from captioner.training.batches import CachedFeatures, CaptionBatch, FeatureBatches, PictureBatches
+from captioner.training.config import TrainConfig
+from textgen.decoder.rnn import RNNDecoder
+from textgen.decoding.generate import generate
+from textgen.decoding.sampling import Constraints, SamplingConfig
+from textgen.engine.protocol import TorchEngine
+from textgen.errors import UserError
+from textgen.text.batches import pad_rows
+from textgen.text.tokenizer import BOS, EOS, PAD, UNK, Tokenizer
+from textgen.training.checkpoint import load_state, save_state
+from textgen.training.device import use_bfloat16
+from textgen.training.runs import RunFolder, say
+from textgen.training.trainer import FitConfig, fit
+
+_SHARES = tuple(tenth / 10 for tenth in range(1, 10))  # of the other model, in averaging
+Keep = Callable[[dict[str, float]], None]
+
+
+@dataclass
+class Run:
+    """What the phases share."""
+
+    config: TrainConfig
+    folder: RunFolder
+    dataset: Dataset
+    model: CaptionModel
+    tokenizer: Tokenizer
+    parent: dict | None  # provenance of the model that training started from
+    train: list[Example]
+    dev: list[Example]
+    train_ids: list[list[list[int]]]
+    dev_references: dict[str, Sequence[str]]
+    device: torch.device
+    best_score: float = -1.0
+    dev_pixels: np.ndarray | None = None
+
+
+def cross_entropy(run: Run, folder: Path, keep: Keep, resume: bool) -> dict[str, float]:
+    """Trains bridge and decoder on cached features; the encoder is frozen. Returns the best dev metrics."""
+    config, model = run.config, run.model
+    cache = CachedFeatures(run.folder.state / "features", model.encoder, config.image_size)
+    features = {name: cache.of(getattr(run, name), flip=name == "train") for name in ("train", "dev")}
+    batches = FeatureBatches(features["train"], run.train_ids, config.batch, config.captions, config.seed)
+
+    def loss(batch: CaptionBatch, step: int) -> tuple[Tensor, dict]:
+        context = model.bridge(torch.from_numpy(batch.pictures).to(run.device).float())
+        return _caption_loss(model.decoder, context, batch, config.label_smoothing), {}
+
+    def dev_contexts(start: int, end: int) -> Tensor:
+        return model.bridge(torch.tensor(features["dev"][start:end, 0]).to(run.device).float())
+
+    groups = [(model.bridge, config.learning_rate), (model.decoder, config.learning_rate)]
+    fit_config = FitConfig(config.epochs, seed=config.seed)
+    return _fit(run, groups, batches, loss, fit_config, folder, dev_contexts, keep, resume)
+
+
+def fine_tuning(run: Run, folder: Path, keep: Keep, resume: bool) -> dict[str, float]:
+    """Trains the whole model on augmented pictures. Returns the best dev metrics."""
+    config, model = run.config, run.model
+    batches = _picture_batches(run, config.seed + 1)
+
+    def loss(batch: CaptionBatch, step: int) -> tuple[Tensor, dict]:
+        context = model.context(torch.from_numpy(batch.pictures).to(run.device))
+        return _caption_loss(model.decoder, context, batch, config.label_smoothing), {}
+
+    groups = _groups(model, config.finetune_encoder_rate, config.finetune_rate)
+    fit_config = FitConfig(config.finetune_epochs, seed=config.seed + 1, ema_decay=config.ema)
+    return _fit(run, groups, batches, loss, fit_config, folder, dev_pictures(run), keep, resume)
+
+
+def self_critical(run: Run, folder: Path, keep: Keep, resume: bool) -> dict[str, float]:
+    """Trains the whole model on the CIDEr-D of its own samples (Rennie et al. 2017). Returns the best dev metrics.
+
+    A sample's baseline is the mean reward of the picture's other samples (Luo 2020).
+    """
+    config, model, tokenizer = run.config, run.model, run.tokenizer
+    batches = _picture_batches(run, config.seed + 2)
+    # The end token is part of the reward: without it captions learn to stop mid-phrase.
+    references = [[[*tokenizer.split(caption), EOS] for caption in example.captions] for example in run.train]
+    cider = CiderD.from_references(references)
+    banned = (PAD, BOS, UNK)
+
+    def loss(batch: CaptionBatch, step: int) -> tuple[Tensor, dict]:
+        context = model.context(torch.from_numpy(batch.pictures).to(run.device))
+        rows = len(context) * config.scst_samples
+        with torch.no_grad(), torch.autocast(run.device.type, enabled=False):
+            engine = TorchEngine(model.decoder)
+            sampled = generate(
+                engine,
+                np.full((rows, 1), BOS),
+                context=context.float().cpu().numpy(),
+                sampling=SamplingConfig(),
+                constraints=Constraints(banned=banned),
+                end=EOS,
+                max_length=config.max_length,
+                seed=config.seed * 1_000_003 + step,
+            )
+        # The gradient must be of the very policy that was sampled from: no dropout in the decoder, and no
+        # probability for tokens that are never sampled, or what is taken from bad samples drifts to them.
+        model.train()
+        model.decoder.dropout.eval()
+        words = [
+            [*(tokenizer.tokens[index] for index in caption.ids), *([EOS] if caption.finished else [])]
+            for caption in sampled
+        ]
+        truths = [references[index] for index in batch.indices for _ in range(config.scst_samples)]
+        reward = cider.score(words, truths).reshape(-1, config.scst_samples) / 100
+        baseline = (reward.sum(axis=1, keepdims=True) - reward) / (config.scst_samples - 1)
+        advantage = torch.from_numpy((reward - baseline).ravel()).to(run.device).float()
+
+        ids = [[*caption.ids, *([EOS] if caption.finished else [])] for caption in sampled]
+        inputs, targets = (torch.from_numpy(a).to(run.device) for a in pad_rows(ids))
+        features, _ = model.decoder.hidden(inputs, model.decoder.start(context, rows))
+        real = targets != PAD
+        logits = model.decoder.logits(features[real]).float()
+        logits[:, banned] = -torch.inf
+        nll = F.cross_entropy(logits, targets[real], reduction="none")
+        weight = advantage[:, None].expand_as(targets)[real]
+        return (weight * nll).sum() / real.sum(), {"reward": float(reward.mean())}
+
+    groups = _groups(model, config.scst_encoder_rate, config.scst_rate)
+    fit_config = FitConfig(config.scst_epochs, seed=config.seed + 2, ema_decay=config.ema)
+    return _fit(run, groups, batches, loss, fit_config, folder, dev_pictures(run), keep, resume)
+
+
+def averaging(run: Run, folder: Path, keep: Keep, resume: bool) -> dict[str, float]:
+    """Averages the weights with those of `average_with`, in the share that scores best. Returns its dev metrics."""
+    path = run.config.average_with
+    other, tokenizer, *_ = read_model(path)
+    ours = {name: value.detach().clone() for name, value in run.model.state_dict().items()}
+    theirs = other.state_dict()
+    shapes, their_shapes = ({name: v.shape for name, v in state.items()} for state in (ours, theirs))
+    if tokenizer != run.tokenizer or shapes != their_shapes:
+        raise UserError(
+            f"{path}: another vocabulary or other sizes than the model to be averaged (--average-with)"
+        )
+    best: dict[str, float] = {}
+    for share in _SHARES:
+        mixed = {name: torch.lerp(value, theirs[name].to(value), share) for name, value in ours.items()}
+        run.model.load_state_dict(mixed)
+        metrics = {**evaluate(run, dev_pictures(run)), "share": share}
+        run.folder.log({"phase": folder.name, **metrics})
+        if not best or metrics["score"] > best["score"]:
+            best = metrics
+            save_state(folder / "best.pt", {"model": mixed})
+            keep(metrics)
+    run.model.load_state_dict(load_state(folder / "best.pt")["model"])
+    return best
+
+
+def _fit(
+    run: Run, groups, batches, loss, config: FitConfig, folder: Path, contexts, keep: Keep, resume: bool
+):
+    """`fit` with what is the same in every phase; the phase's name is its folder's."""
+    return fit(
+        run.model,
+        groups,
+        batches,
+        loss,
+        replace(config, precision=run.config.precision, save_minutes=run.config.save_minutes),
+        folder,
+        evaluate=lambda: evaluate(run, contexts),
+        on_best=keep,
+        log=run.folder.log,
+        resume=resume,
+        label=folder.name,
+    )
+
+
+def _picture_batches(run: Run, seed: int) -> PictureBatches:
+    config = run.config
+    return PictureBatches(
+        run.train, run.train_ids, config.batch, config.captions, seed, config.image_size, config.crop
+    )
+
+
+def _groups(model: CaptionModel, encoder_rate: float, rate: float) -> list[tuple[nn.Module, float]]:
+    """Modules with their peak rates; an encoder at rate 0 is frozen, which saves its backward pass."""
+    model.encoder.requires_grad_(encoder_rate > 0)
+    return [(model.encoder, encoder_rate), (model.bridge, rate), (model.decoder, rate)]
+
+
+def _caption_loss(
+    decoder: RNNDecoder, context: Tensor, batch: CaptionBatch, label_smoothing: float
+) -> Tensor:
+    """Mean negative log-likelihood of the words of `batch`, padding left out."""
+    inputs, targets = (torch.from_numpy(a).to(context.device) for a in (batch.inputs, batch.targets))
+    features, _ = decoder.hidden(inputs, decoder.start(context, len(inputs)))
+    real = targets != PAD
+    logits = decoder.logits(features[real]).float()
+    return F.cross_entropy(logits, targets[real], label_smoothing=label_smoothing)
+
+
+def dev_pictures(run: Run) -> Callable[[int, int], Tensor]:
+    """Contexts of the dev pictures from one place to another, read as people's photos are."""
+    if run.dev_pixels is None:
+        run.dev_pixels = np.stack(
+            [picture_pixels(example.path, run.config.image_size) for example in run.dev]
+        )
+    return lambda start, end: run.model.context(torch.from_numpy(run.dev_pixels[start:end]).to(run.device))
+
+
+def evaluate(run: Run, contexts, batch: int = 50) -> dict[str, float]:
+    """Dev metrics of captions with the default decoding, and three of them to look at."""
+    run.model.eval()
+    engine = TorchEngine(run.model.decoder)
+    texts: list[str] = []
+    bfloat16 = use_bfloat16(run.config.precision, run.device) and run.device.type == "cuda"
+    with torch.inference_mode(), torch.autocast(run.device.type, torch.bfloat16, enabled=bfloat16):
+        for start in range(0, len(run.dev), batch):
+            context = contexts(start, start + batch).float().cpu().numpy()
+            texts += [found[0].text for found in decode(engine, context, run.tokenizer, DEFAULT_DECODING)]
+    report = corpus_report(dict(zip(run.dev_references, texts, strict=True)), run.dev_references)
+    for example, text in list(zip(run.dev, texts, strict=True))[:: max(1, len(texts) // 3)][:3]:
+        say(f"  {example.id}: {text}")
+    metrics = {name: round(report[name], 2) for name in SCORES}
+    say("  " + ", ".join(f"{name} {value:.1f}" for name, value in metrics.items()))
+    return {"score": report["CIDEr"], **metrics}

@@ -1,0 +1,1 @@
+"""The shared recurrent network, in torch."""

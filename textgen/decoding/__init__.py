@@ -1,0 +1,1 @@
+"""From scores to tokens: sampling, constraints, beam search, likelihood."""

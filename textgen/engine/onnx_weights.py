@@ -1,0 +1,83 @@
+"""A decoder's weights as its ONNX graphs take them: products transposed, or rounded to 8 bits; numpy only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from textgen.decoder.config import CELL_SIZES, DecoderConfig
+from textgen.errors import UserError
+
+PRECISIONS = ("float32", "int8")
+_START = ("initial", "key", "value")  # products of the context
+# Steps of a rounded weight on either side of 0: with more, the sums of two products in a byte's width overflow on
+# processors without VNNI (a state has 255 steps: 2 x 255 x 64 < 2^15).
+_STEPS = 64
+_TABLE_BYTES = 8_000_000  # of a gate table; a larger one costs more memory than the product it saves
+_ROUNDED_TABLE_BYTES = 32_000_000  # of one in int8, which takes as much as the embedding
+
+
+def decoder_arrays(
+    config: DecoderConfig, weights: Mapping[str, np.ndarray], precision: str
+) -> dict[str, np.ndarray]:
+    """What the graphs of a decoder with `weights` (its state dict, float32) hold, by name.
+
+    A product has its matrix (K, N), in int8 with the `.scale` (N,) of its columns, and `.bias`. Layer 1's share of every
+    token is the look-up `table` (V, G), in int8 with the `.scale` (V, 1) of its rows; or `embedding` (V, E), of numbers
+    from -1 to 1, and the product `input0`.
+    """
+    if precision not in PRECISIONS:
+        raise UserError(f"precision: unknown {precision!r}; known: {', '.join(PRECISIONS)}")
+    arrays: dict[str, np.ndarray] = {}
+
+    def product(name: str, weight: np.ndarray, bias: np.ndarray) -> None:
+        """y = x @ weight.T + bias, as torch has it: `weight` (N, K)."""
+        if precision == "int8":
+            steps, scale = _rounded(weight, _STEPS)
+            arrays[name], arrays[f"{name}.scale"] = steps.T, scale[:, 0]
+        else:
+            arrays[name] = np.ascontiguousarray(weight.T)
+        arrays[f"{name}.bias"] = bias
+
+    gates = CELL_SIZES[config.cell].gates * config.hidden_size
+    for layer in range(config.num_layers):
+        of = f"layers.{layer}."
+        product(f"recurrent{layer}", weights[of + "weight_hh_l0"], weights[of + "bias_hh_l0"])
+        size = config.vocab_size * gates
+        if layer == 0 and (
+            4 * size <= _TABLE_BYTES or (precision == "int8" and size <= _ROUNDED_TABLE_BYTES)
+        ):
+            table = weights["embedding.weight"] @ weights[of + "weight_ih_l0"].T + weights[of + "bias_ih_l0"]
+            if 4 * size > _TABLE_BYTES:
+                table, arrays["table.scale"] = _rounded(table, 127)
+            arrays["table"] = table
+            continue
+        if layer == 0:
+            largest = np.abs(weights["embedding.weight"]).max() or np.float32(1)
+            arrays["embedding"] = weights["embedding.weight"] / largest
+            product("input0", weights[of + "weight_ih_l0"] * largest, weights[of + "bias_ih_l0"])
+            continue
+        product(f"input{layer}", weights[of + "weight_ih_l0"], weights[of + "bias_ih_l0"])
+    if config.context_size:
+        for name in ("query", *_START):
+            product(name, weights[f"{name}.weight"], weights[f"{name}.bias"])
+    if config.tie_embeddings:
+        if "project.weight" in weights:
+            product("project", weights["project.weight"], weights["project.bias"])
+        product("output", weights["embedding.weight"], weights["output_bias"])
+    else:
+        product("output", weights["project.weight"], weights["project.bias"] + weights["output_bias"])
+    return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+
+
+def arrays_of(graph: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Those of a decoder's arrays that its graph of this name takes: the runtime wants no others."""
+    start = graph == "start"
+    return {name: array for name, array in arrays.items() if (name.split(".")[0] in _START) == start}
+
+
+def _rounded(rows: np.ndarray, steps: int) -> tuple[np.ndarray, np.ndarray]:
+    """`rows` (N, K) as numbers from -`steps` to `steps`, int8, with the size of a step for each row (N, 1)."""
+    scale = np.abs(rows).max(axis=1, keepdims=True) / steps
+    return np.rint(rows / np.where(scale > 0, scale, 1)).astype(np.int8), scale.astype(np.float32)

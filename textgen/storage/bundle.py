@@ -1,0 +1,272 @@
+"""A model on disk: a folder with `model.json`, `model.safetensors` (float16), a model card, `README.md`, and ONNX graphs.
+
+Graphs hold no weights, so that a model has them once; `model.json` says which files and which weights belong together.
+
+Loading checks the format, the kind and every weight, and runs no code.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from textgen.engine.onnx_weights import PRECISIONS
+from textgen.errors import UserError
+from textgen.training.checkpoint import atomic_write
+
+FORMAT = 1
+GRAPHS_FORMAT = 2
+HEADER, WEIGHTS, CARD = "model.json", "model.safetensors", "README.md"
+
+
+class Weights(Mapping[str, np.ndarray]):
+    """Arrays by name, float32, each made from its float16 when asked for: all at once would take thrice the memory."""
+
+    def __init__(self, narrow: Mapping[str, np.ndarray]):
+        self._narrow = narrow
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        with np.errstate(over="ignore"):  # of a file that holds wider numbers
+            return self._narrow[name].astype(np.float32)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._narrow)
+
+    def __len__(self) -> int:
+        return len(self._narrow)
+
+    def part(self, prefix: str) -> Weights:
+        """Those whose names begin with `prefix`, without it."""
+        size = len(prefix)
+        return Weights(
+            {name[size:]: array for name, array in self._narrow.items() if name.startswith(prefix)}
+        )
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """What a model folder holds."""
+
+    folder: Path
+    header: dict
+    """kind, config, vocabulary, preprocessing, provenance."""
+    weights: Weights
+    """Finite."""
+    hash: str
+    """sha256 of the weights' file."""
+
+
+def write(folder: Path, header: Mapping, weights: Mapping[str, np.ndarray], card: str) -> None:
+    """Writes a model; each file is replaced whole, `model.json` last. Raises UserError naming what failed."""
+    from safetensors.numpy import save
+
+    narrow = {}
+    for name, array in weights.items():
+        with np.errstate(over="ignore"):
+            narrow[name] = np.ascontiguousarray(array, dtype=np.float16)
+        if not np.isfinite(narrow[name]).all():
+            raise UserError(f"{name}: not finite in float16; the model is not written")
+    data = save(narrow)
+    _forget_graphs(folder)
+    atomic_write(folder / WEIGHTS, lambda file: file.write(data))
+    atomic_write(folder / CARD, lambda file: file.write(card.encode()))
+    _write_header(folder, {"format": FORMAT, **header})
+
+
+def read_header(folder: Path, kind: str) -> dict:
+    """`model.json` of a model of `kind`. Raises UserError naming the file and the first wrong thing."""
+    path = folder / HEADER
+    if "\0" in str(folder):  # which no file's name may hold
+        raise UserError(f"{str(folder)!r}: no such folder")
+    try:
+        header = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        what = "no such folder" if not folder.exists() else f"not a model folder: it has no {HEADER}"
+        raise UserError(f"{folder}: {what}") from error
+    except NotADirectoryError as error:
+        raise UserError(f"{folder}: not a folder; give the folder of a model") from error
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}: not JSON, or damaged: {error}") from error
+    if not isinstance(header, dict) or not isinstance(header.get("format"), int):
+        raise UserError(f"{path}: not a model of this program: it has no format number")
+    if header["format"] < 1:
+        raise UserError(f"{path}: format {header['format']} is none of this program's")
+    if header["format"] > FORMAT:
+        raise UserError(
+            f"{path}: format {header['format']} is newer than this program knows ({FORMAT}); update it"
+        )
+    if header.get("kind") != kind:
+        raise UserError(f"{path}: a model of kind {header.get('kind')!r}, not {kind!r}")
+    for name in ("config", "vocabulary", "provenance"):
+        if not isinstance(header.get(name), dict):
+            raise UserError(f"{path}: {name} is missing")
+    return header
+
+
+def read(folder: Path, kind: str) -> Bundle:
+    """The model of `kind` in `folder`, checked. Raises UserError naming the file and the first wrong thing."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    header = read_header(folder, kind)
+    path = folder / WEIGHTS
+    try:
+        data = path.read_bytes()
+        weights = Weights(load(data))
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise UserError(f"{path}: not a safetensors file, or truncated") from error
+    for name, array in weights.items():
+        if not np.isfinite(array).all():
+            raise UserError(f"{path}: {name!r} holds NaN or infinite numbers")
+    return Bundle(folder, header, weights, hashlib.sha256(data).hexdigest())
+
+
+@dataclass(frozen=True)
+class Graphs:
+    """A model's ONNX graphs."""
+
+    precision: str
+    """Of the decoder's products: one of `textgen.engine.onnx_weights.PRECISIONS`."""
+    files: dict[str, bytes]
+    """Name, as `step`, of `step.onnx`, to what it holds."""
+
+
+def has_graphs(header: Mapping) -> bool:
+    """Whether a model of this program's own was exported."""
+    return bool(header.get("graphs"))
+
+
+def _forget_graphs(folder: Path) -> None:
+    """Before weights or graphs are replaced: whatever stops that, what is left is a model without graphs."""
+    try:
+        header = json.loads((folder / HEADER).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        header = {}
+    if isinstance(header, dict) and header.pop("graphs", None):
+        _write_header(folder, header)
+    for graph in folder.glob("*.onnx"):
+        graph.unlink()
+
+
+def _write_header(folder: Path, header: Mapping) -> None:
+    text = json.dumps(header, indent=1, ensure_ascii=False) + "\n"
+    atomic_write(folder / HEADER, lambda file: file.write(text.encode()))
+
+
+def write_graphs(stored: Bundle, graphs: Graphs) -> None:
+    """Adds graphs to a stored model, or replaces them; `model.json` is written last."""
+    _forget_graphs(stored.folder)
+    for name, data in graphs.files.items():
+        atomic_write(stored.folder / f"{name}.onnx", lambda file, data=data: file.write(data))
+    said = {
+        "format": GRAPHS_FORMAT,
+        "precision": graphs.precision,
+        "weights": stored.hash,
+        "config": _config_hash(stored.header),
+        "files": {name: hashlib.sha256(data).hexdigest() for name, data in graphs.files.items()},
+    }
+    _write_header(stored.folder, {**stored.header, "graphs": said})
+
+
+def read_graphs(stored: Bundle, again: str, names: Iterable[str] = ()) -> Graphs:
+    """The graphs of a stored model, those of `names` among them, checked.
+
+    Raises UserError naming the file; `again` is what makes them anew.
+    """
+    path, said = stored.folder / HEADER, stored.header.get("graphs")
+    if not said:
+        raise UserError(f"{stored.folder}: has no ONNX graphs; make them: {again}")
+    made = said.get("format") if isinstance(said, dict) else None
+    if not isinstance(made, int) or made < 1:
+        raise UserError(f"{path}: graphs is damaged; make them anew: {again}")
+    if made > GRAPHS_FORMAT:
+        newer = f"graphs of format {made} are newer than this program knows ({GRAPHS_FORMAT})"
+        raise UserError(f"{path}: {newer}; update it, or make them anew: {again}")
+    if made < GRAPHS_FORMAT:
+        older = f"graphs of format {made} are older than this program reads ({GRAPHS_FORMAT})"
+        raise UserError(f"{path}: {older}; make them anew: {again}")
+    if said.get("weights") != stored.hash:
+        raise UserError(
+            f"{stored.folder / WEIGHTS}: not the weights that the graphs are of; make them anew: {again}"
+        )
+    if said.get("config") != _config_hash(stored.header):
+        raise UserError(f"{path}: not the config that the graphs are of; make them anew: {again}")
+    if said.get("precision") not in PRECISIONS:
+        known = ", ".join(PRECISIONS)
+        raise UserError(
+            f"{path}: graphs: precision: unknown {said.get('precision')!r}; known: {known}; make them anew: {again}"
+        )
+    digests = said.get("files")
+    if not isinstance(digests, dict) or not set(names) <= set(digests) or "\0" in "".join(digests):
+        raise UserError(f"{path}: graphs is damaged: not all are among its files; make them anew: {again}")
+    files = {}
+    for name, digest in digests.items():
+        file = stored.folder / f"{Path(name).name}.onnx"
+        try:
+            files[name] = file.read_bytes()
+        except OSError as error:
+            raise UserError(f"{file} cannot be read: {error.strerror}; make it anew: {again}") from error
+        if hashlib.sha256(files[name]).hexdigest() != digest:
+            raise UserError(f"{file} is truncated, or of another model; make it anew: {again}")
+    return Graphs(said["precision"], files)
+
+
+def _config_hash(header: Mapping) -> str:
+    """Of what decides a graph, besides the weights."""
+    deciding = [header["config"], header.get("preprocessing")]
+    return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
+
+
+def check_shapes(bundle: Bundle, expected: Mapping[str, tuple[int, ...]]) -> None:
+    """Raises UserError at the first weight that is missing, unknown or of another shape than `expected`."""
+    path = bundle.folder / WEIGHTS
+    for name, shape in expected.items():
+        if name not in bundle.weights:
+            raise UserError(f"{path}: {name} is missing")
+        if bundle.weights[name].shape != tuple(shape):
+            raise UserError(f"{path}: {name} is {bundle.weights[name].shape}, {HEADER} says {tuple(shape)}")
+    if extra := sorted(set(bundle.weights) - set(expected)):
+        raise UserError(f"{path}: {extra[0]!r} does not belong to this model")
+
+
+@contextlib.contextmanager
+def describing(path: Path) -> Iterator[None]:
+    """Whatever goes wrong while a model is built from what `path` says is told as a fault of `path`."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise UserError(f"{path}: damaged: {str(error).splitlines()[0]}") from error
+
+
+def check_vocabulary(path: Path, found: int, expected: int) -> None:
+    """Raises UserError unless the vocabulary is as large as the model."""
+    if found != expected:
+        raise UserError(f"{path}: the vocabulary has {found} entries, the model {expected}")
+
+
+def weights_of(module: Any) -> dict[str, np.ndarray]:
+    """What `write` takes, of a torch module."""
+    return {name: tensor.detach().float().cpu().numpy() for name, tensor in module.state_dict().items()}
+
+
+def load_weights(stored: Bundle, module: Any, empty: Sequence[Any]) -> None:
+    """Puts checked weights into a torch `module`, of which the parts `empty` were built on the meta device."""
+    import torch
+
+    check_shapes(stored, {name: tuple(value.shape) for name, value in module.state_dict().items()})
+    for part in empty:
+        part.to_empty(device="cpu")
+    module.load_state_dict({name: torch.from_numpy(array) for name, array in stored.weights.items()})

@@ -1,0 +1,1 @@
+"""Text as people have it and as tokens: files, characters, words, prompts, batches."""

@@ -1,0 +1,93 @@
+"""Batches of text for training: windows of a stream with the state carried on, or lines padded to one length.
+
+The order of an epoch follows from (seed, epoch), so a resumed run sees what the uninterrupted one would have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from textgen.errors import UserError
+from textgen.text.tokenizer import BOS, PAD
+
+_BUCKET = 50  # batches whose lines are sorted by length together: little padding, yet a random order
+
+
+@dataclass(frozen=True)
+class TextBatch:
+    """N rows of T tokens."""
+
+    inputs: np.ndarray  # (N, T)
+    targets: np.ndarray  # (N, T): the tokens that follow, PAD where there is none
+    fresh: bool
+    """Whether states start anew; else each row goes on where it ended in the batch before."""
+
+
+def pad_rows(ids: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
+    """Inputs from BOS on, and targets, each (N, T), of rows that hold their end token where they have one."""
+    length = max(map(len, ids))
+    inputs, targets = np.full((2, len(ids), length), PAD)
+    for row, tokens in enumerate(ids):
+        inputs[row, : len(tokens)] = [BOS, *tokens[:-1]]
+        targets[row, : len(tokens)] = tokens
+    return inputs, targets
+
+
+class StreamBatches:
+    """`batch` places of a long text read on side by side, `sequence` tokens a step (truncated backpropagation).
+
+    Every epoch begins elsewhere in the text, which is taken as a ring.
+    """
+
+    def __init__(self, ids: np.ndarray, batch: int, sequence: int, seed: int):
+        """`ids` (tokens,). A short text gets fewer rows. Raises UserError when it does not fill one window."""
+        if len(ids) <= sequence:
+            raise UserError(
+                f"sequence: the corpus has {len(ids)} tokens to train on, a window needs {sequence + 1}; "
+                f"give more text or a smaller --sequence"
+            )
+        self._ids = ids
+        self._batch = min(batch, len(ids) // sequence)
+        self._sequence = sequence
+        self._seed = seed
+
+    def __len__(self) -> int:
+        return len(self._ids) // (self._batch * self._sequence)
+
+    def epoch(self, epoch: int, start: int) -> Iterator[TextBatch]:
+        size = len(self._ids)
+        first = np.random.default_rng((self._seed, epoch)).integers(size)
+        rows = first + np.arange(self._batch)[:, None] * (size // self._batch)
+        for position in range(start, len(self)):
+            places = rows + position * self._sequence + np.arange(self._sequence + 1)
+            window = self._ids[places % size].astype(np.int64)
+            yield TextBatch(window[:, :-1], window[:, 1:], fresh=position == 0)
+
+
+class LineBatches:
+    """Lines with their end tokens, shuffled, those of about one length together."""
+
+    def __init__(self, lines: Sequence[Sequence[int]], batch: int, seed: int):
+        """`lines`: ids of each, its end token included."""
+        if not lines:
+            raise UserError("corpus: no line to train on; give more text")
+        self._lines = lines
+        self._batch = min(batch, len(lines))
+        self._seed = seed
+
+    def __len__(self) -> int:
+        # The lines left over wait for another epoch: small last batches make noisy steps.
+        return len(self._lines) // self._batch
+
+    def epoch(self, epoch: int, start: int) -> Iterator[TextBatch]:
+        rng = np.random.default_rng((self._seed, epoch))
+        order = rng.permutation(len(self._lines))[: len(self) * self._batch]
+        lengths = np.array([len(self._lines[index]) for index in order])
+        size = _BUCKET * self._batch
+        chunks = [order[i : i + size][np.argsort(lengths[i : i + size])] for i in range(0, len(order), size)]
+        batches = [chunk[i : i + self._batch] for chunk in chunks for i in range(0, len(chunk), self._batch)]
+        for position in rng.permutation(len(batches))[start:]:
+            yield TextBatch(*pad_rows([self._lines[index] for index in batches[position]]), fresh=True)

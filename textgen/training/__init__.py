@@ -1,0 +1,1 @@
+"""One training loop for everything, what it keeps on disk, and what it tells the person."""
