@@ -6,38 +6,21 @@ import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict
 from functools import partial
 from itertools import islice
-from pathlib import Path
 from threading import Semaphore
-from typing import BinaryIO
 
 import numpy as np
-from PIL import Image
 
-from captioner.network.decoding import Caption, DecodingConfig, decode
-from captioner.network.eyes import Eyes, onnx_eyes, torch_eyes
-from captioner.pictures.load import ImageError, load_image, to_square
-from textgen.decoder.config import DecoderConfig
-from textgen.engine.choice import choose_engine
+from captioner.network.decoding import DEFAULT_DECODING, Caption, DecodingConfig, decode
+from captioner.network.eyes import Eyes
+from captioner.network.stored import BOX, load_model
+from captioner.pictures.load import Source, picture_pixels
+from captioner.pictures.refusals import ImageError
 from textgen.engine.protocol import StepModel
-from textgen.errors import UserError
-from textgen.storage import bundle
 from textgen.text.tokenizer import Tokenizer
 
-KIND = "captioner"
-DECODER = "decoder."  # what the names of its weights begin with
-MODEL_IN_THE_BOX = Path(__file__).parent / "models" / "flickr8k"
-DEFAULT_DECODING = DecodingConfig()
 BATCH = 8  # pictures that are put into words side by side
-
-Source = str | os.PathLike | bytes | BinaryIO | Image.Image
-
-
-def picture_pixels(source: Source, size: int) -> np.ndarray:
-    """The whole picture, upright, as a square of pixels (size, size, 3), uint8: in training as in use."""
-    return np.asarray(to_square(load_image(source, size=(size, size)), size))
 
 
 class Captioner:
@@ -68,12 +51,12 @@ class Captioner:
         """sha256 of the weights' file."""
 
     @classmethod
-    def load(cls, folder: str | os.PathLike | None = None, engine: str = "auto") -> Captioner:
-        """The model in `folder`, or the one in the box. Raises UserError naming what is wrong with it.
+    def load(cls, model: str | os.PathLike | None = None, engine: str = "auto") -> Captioner:
+        """A model in the box by its name, or the one in a folder. Raises UserError naming what is wrong with it.
 
         `engine` is `onnx` (ONNX Runtime), `torch`, or `auto`: the first where the model has graphs.
         """
-        return cls(*_load(MODEL_IN_THE_BOX if folder is None else Path(folder), engine))
+        return cls(*load_model(BOX.find(model), engine))
 
     def caption(
         self,
@@ -161,79 +144,3 @@ class Captioner:
     ) -> list[list[Caption]]:
         """Captions of each picture of `context` (B, L, D): a picture encoded once can be decoded many ways."""
         return decode(self._engine, context, self.tokenizer, config, attention)
-
-
-def model_header(model, tokenizer: Tokenizer, size: int, provenance: dict, notes: str = "") -> dict:
-    """What `model.json` says of a `CaptionModel`; `notes` is Markdown for its card."""
-    return {
-        "kind": KIND,
-        "config": {"encoder": model.encoder.name, "decoder": asdict(model.decoder.config)},
-        "preprocessing": {"size": size, "resize": "whole picture to a square, bilinear"},
-        "provenance": provenance,
-        "notes": notes,
-        "vocabulary": tokenizer.to_json(),
-    }
-
-
-def write_model(folder: Path, model, header: dict) -> None:
-    """Writes a `CaptionModel` with its card, atomically."""
-    from captioner.network.card import model_card
-
-    bundle.write(folder, header, bundle.weights_of(model), model_card(header))
-
-
-def read_model(folder: Path) -> tuple:
-    """A stored `CaptionModel` with its tokeniser, picture size, header and hash, all checked."""
-    stored, tokenizer, config, size = _read(folder)
-    return _model(stored, config), tokenizer, size, stored.header, stored.hash
-
-
-def _load(folder: Path, engine: str) -> tuple[Eyes, StepModel, Tokenizer, int, dict, str, int]:
-    """What a `Captioner` is made of."""
-    stored, tokenizer, config, size = _read(folder)
-    workers = 1
-    if choose_engine(engine, bundle.has_graphs(stored.header), folder) == "onnx":
-        from textgen.engine.onnx import OnnxEngine
-
-        again = f"captioner export {folder}"
-        model = OnnxEngine.of(config, stored, again, prefix=DECODER)
-        graphs = bundle.read_graphs(stored, again, ["encoder"])
-        with bundle.describing(folder / bundle.WEIGHTS):
-            weights = {name: array for name, array in stored.weights.items() if not name.startswith(DECODER)}
-            see = onnx_eyes(graphs.files["encoder"], weights)
-        workers = os.cpu_count() or 1
-    else:
-        from textgen.engine.protocol import TorchEngine
-
-        whole = _model(stored, config)
-        see, model = torch_eyes(whole), TorchEngine(whole.decoder)
-    return see, model, tokenizer, size, stored.header, stored.hash, workers
-
-
-def _read(folder: Path) -> tuple[bundle.Bundle, Tokenizer, DecoderConfig, int]:
-    stored = bundle.read(folder, KIND)
-    path = folder / bundle.HEADER
-    with bundle.describing(path):
-        tokenizer = Tokenizer.from_json(stored.header["vocabulary"])
-        config = DecoderConfig(**stored.header["config"]["decoder"])
-        size = stored.header["preprocessing"]["size"]
-        if not isinstance(size, int) or not 32 <= size <= 1024:
-            raise UserError(f"preprocessing: size {size!r} is no number of pixels from 32 to 1024")
-    bundle.check_vocabulary(path, len(tokenizer), config.vocab_size)
-    return stored, tokenizer, config, size
-
-
-def _model(stored: bundle.Bundle, config: DecoderConfig):
-    """The `CaptionModel` that a model stores."""
-    import torch
-
-    from captioner.network.encoder import build_encoder
-    from captioner.network.model import CaptionModel
-    from textgen.decoder.rnn import RNNDecoder
-
-    with bundle.describing(stored.folder / bundle.HEADER):
-        encoder = build_encoder(stored.header["config"]["encoder"])
-        with torch.device("meta"):  # sizes that are wrong cost nothing until they are checked
-            model = CaptionModel(encoder, RNNDecoder(config))
-    bundle.load_weights(stored, model, empty=[model.bridge, model.decoder])
-    return model

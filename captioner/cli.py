@@ -1,4 +1,4 @@
-"""The command line: caption, train, evaluate, score, export, info, app."""
+"""The command line: caption, train, evaluate, score, export, info, models, app."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from textgen.command_line import print_json
 from textgen.engine.choice import require_train
 from textgen.errors import UserError
 
-ModelFolder = Annotated[Path | None, arg(metavar="DIR")]
+Model = Annotated[str | None, arg(metavar="NAME|DIR")]
 Data = Annotated[Positional[Path], arg(metavar="DATA")]
 
 
@@ -31,8 +31,8 @@ class CaptionCommand:
 
     photos: Annotated[Positional[tuple[str, ...]], arg(metavar="PHOTO...")]
     """Photos, folders of photos, patterns such as "trip/*.jpg"."""
-    model: ModelFolder = None
-    """A trained model's folder; without it, the model in the box."""
+    model: Model = None
+    """A model in the box by its name, or a trained model's folder; the first in the box unless told."""
     engine: str = "auto"
     """onnx (ONNX Runtime), torch, or auto: the first where the model has graphs."""
     beam: int = 3
@@ -67,7 +67,7 @@ class CaptionCommand:
             raise UserError(f"--attention: draws one photo, and {len(photos)} are given")
 
         from captioner.caption import Captioner
-        from captioner.pictures.load import ImageError
+        from captioner.pictures.refusals import ImageError
         from captioner.report.exports import captions_document
 
         captioner = Captioner.load(self.model, self.engine)
@@ -123,8 +123,8 @@ class EvaluateCommand:
     """Folder of captioned pictures, in any form that train takes."""
     split: str = "dev"
     """train, dev, test or all."""
-    model: ModelFolder = None
-    """A trained model's folder; without it, the model in the box."""
+    model: Model = None
+    """A model in the box by its name, or a trained model's folder; the first in the box unless told."""
     engine: str = "auto"
     """onnx (ONNX Runtime), torch, or auto: the first where the model has graphs."""
     beam: int = 3
@@ -138,12 +138,12 @@ class EvaluateCommand:
         from captioner.caption import Captioner
         from captioner.data.examples import load_dataset
         from captioner.evaluate import evaluate
-        from textgen.training.checkpoint import check_output
+        from textgen.storage.files import check_output
 
         check_output(self.save, "--save")
         dataset = load_dataset(self.data)
         dataset.split(self.split)
-        name = self.model.name if self.model else "model in the box"
+        name = Path(self.model).name if self.model else "model in the box"
         captioner = Captioner.load(self.model, self.engine)
         report, _ = evaluate(captioner, dataset, self.split, config, self.config, name, self.save)
         _print_report(report, self.config.json)
@@ -209,25 +209,38 @@ class ExportCommand:
 class InfoCommand:
     """Show a model's card."""
 
-    model: ModelFolder = None
-    """A trained model's folder; without it, the model in the box."""
+    model: Model = None
+    """A model in the box by its name, or a trained model's folder; the first in the box unless told."""
     json: bool = False
     """Print model.json without its vocabulary."""
 
     def run(self) -> int:
-        from captioner.caption import KIND, MODEL_IN_THE_BOX
+        from captioner.network.stored import BOX, KIND
 
-        command_line.print_card(self.model or MODEL_IN_THE_BOX, KIND, self.json)
+        command_line.print_card(BOX.find(self.model), KIND, self.json)
         return 0
+
+
+@dataclass(frozen=True)
+class ModelsCommand:
+    """List the models in the box: size, what each is made of and was trained on, its figures."""
+
+    json: bool = False
+    """Print one JSON document."""
+
+    def run(self) -> None:
+        from captioner.network.stored import BOX
+
+        command_line.print_models(BOX, self.json)
 
 
 @dataclass(frozen=True)
 class AppCommand:
     """Open the page: captions, text, scores and models in a browser. Ctrl-C ends it."""
 
-    model: ModelFolder = None
-    """The captioner it begins with; without it, the model in the box."""
-    text_model: Annotated[Path | None, arg(metavar="NAME|DIR")] = None
+    model: Model = None
+    """The captioner it begins with: one in the box by its name, or a folder; the first in the box unless told."""
+    text_model: Model = None
     """The text model it begins with: one in the box by its name, or a folder."""
     engine: str = "auto"
     """onnx (ONNX Runtime), torch, or auto: the first where the model has graphs."""
@@ -255,6 +268,7 @@ COMMANDS = {
     "score": ScoreCommand,
     "export": ExportCommand,
     "info": InfoCommand,
+    "models": ModelsCommand,
     "app": AppCommand,
 }
 
@@ -287,7 +301,7 @@ def _as_text(photo: str, captions: Sequence[Caption], alone: bool) -> str:
 def _draw_attention(path: Path, photo: Path, caption: Caption) -> None:
     from captioner.pictures.load import load_image
     from captioner.report.attention import attention_figure
-    from textgen.training.checkpoint import atomic_write
+    from textgen.storage.files import atomic_write
 
     figure = attention_figure(load_image(photo), caption)
     atomic_write(path, lambda file: figure.save(file, "PNG"))

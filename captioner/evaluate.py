@@ -12,10 +12,10 @@ from captioner.caption import Captioner
 from captioner.data.examples import Dataset, Example
 from captioner.metrics import Corpus
 from captioner.network.decoding import Caption, DecodingConfig
-from captioner.pictures.load import ImageError
+from captioner.pictures.refusals import ImageError
 from captioner.score import ReportConfig, full_report, write_page
 from textgen.errors import UserError
-from textgen.training.checkpoint import atomic_write
+from textgen.storage.files import atomic_write
 
 _MOST_BAD = 0.01  # share of a split's pictures that may be unreadable
 

@@ -9,9 +9,9 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-from captioner.caption import KIND
+from captioner.network.stored import BOX, KIND
+from textgen.engine import text_model
 from textgen.engine.choice import ENGINES
-from textgen.engine.protocol import text_model
 from textgen.errors import UserError
 from textgen.storage.bundle import read_header
 
@@ -19,11 +19,11 @@ _PREFIX = "CAPTIONER_APP_"  # of the variables that the page reads
 
 
 def serve(
-    host: str, port: int, model: Path | None, text: Path | None, engine: str, *, browser: bool = True
+    host: str, port: int, model: str | None, text: str | None, engine: str, *, browser: bool = True
 ) -> int:
     """Becomes Streamlit's server; where a process cannot, runs it until it is stopped and returns its exit status.
 
-    The page begins with the captioner in `model` and the text model `text`. Its visitors may open models from this
+    The page begins with the captioner `model` and the text model `text`, names or folders. Its visitors may open models from this
     machine's folders where `host` lets nobody else in, unless the environment says otherwise. Raises UserError when a
     model is none, or when Streamlit is not installed.
     """
@@ -34,10 +34,11 @@ def serve(
         raise UserError(f"engine: unknown {engine!r}; known: {', '.join(ENGINES)}")
     told = {"ENGINE": engine}
     if model is not None:
-        read_header(model, KIND)
-        told["MODEL"] = str(model.absolute())
+        folder = BOX.find(model)
+        read_header(folder, KIND)
+        told["MODEL"] = str(folder.absolute())
     if text is not None:
-        folder = text_model.model_folder(str(text))
+        folder = text_model.BOX.find(text)
         read_header(folder, text_model.KIND)
         told["TEXT_MODEL"] = str(folder.absolute())
     if not os.environ.get(_PREFIX + "OPEN_FOLDERS"):

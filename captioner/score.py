@@ -15,7 +15,7 @@ from captioner.metrics import BadReferences, Corpus
 from captioner.metrics.stopping import Check, go_on
 from captioner.pictures.files import told_apart
 from textgen.errors import UserError
-from textgen.training.checkpoint import atomic_write, check_output
+from textgen.storage.files import atomic_write, check_output
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,13 @@ from pathlib import Path
 
 import torch
 
-from captioner.caption import Captioner, model_header, read_model, write_model
+from captioner.caption import Captioner
 from captioner.data.examples import Dataset, Example, load_dataset
 from captioner.metrics import corpus_report
 from captioner.network.encoder import pretrained_encoder
 from captioner.network.export import export_model
 from captioner.network.model import CaptionModel
+from captioner.network.stored import model_header, read_model, write_model
 from captioner.training.batches import caption_ids
 from captioner.training.config import TrainConfig
 from captioner.training.phases import (
@@ -32,8 +33,9 @@ from captioner.training.phases import (
 )
 from textgen.decoder.rnn import DecoderConfig, RNNDecoder
 from textgen.errors import Interrupted, UserError
+from textgen.storage.files import atomic_write
 from textgen.text.tokenizer import Tokenizer, WordTokenizer
-from textgen.training.checkpoint import atomic_write, load_state
+from textgen.training.checkpoint import load_state
 from textgen.training.device import pick_device, use_bfloat16
 from textgen.training.export import export_trained
 from textgen.training.runs import RunFolder, read_notes, say, without_folders

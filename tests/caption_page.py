@@ -3,7 +3,7 @@
 import re
 from html import unescape
 
-from captioner.caption import MODEL_IN_THE_BOX
+from captioner.network.stored import MODEL_IN_THE_BOX
 
 EXAMPLES = MODEL_IN_THE_BOX.parent / "examples"
 ROCKET = (EXAMPLES / "rocket.jpg").read_bytes()

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image, features
 
-from captioner.pictures.load import ImageError, load_image
+from captioner.pictures.load import load_image
+from captioner.pictures.refusals import ImageError
 
 FORMATS = ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM"] + ["AVIF"] * features.check("avif")
 ORIENTATION = 0x0112

@@ -13,7 +13,7 @@ from textgen.decoder.config import CELL_SIZES, DecoderConfig
 from textgen.decoder.rnn import RNNDecoder
 from textgen.engine.onnx import OnnxEngine
 from textgen.engine.onnx_graph import decoder_graphs
-from textgen.engine.protocol import TorchEngine
+from textgen.engine.torch import TorchEngine
 from textgen.storage.bundle import weights_of
 
 V, D = 11, 5

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from captioner import Captioner
-from captioner.caption import MODEL_IN_THE_BOX
 from captioner.data.examples import load_dataset
+from captioner.network.stored import MODEL_IN_THE_BOX
 from tests.app_server import browser, server, visit, wait_until_idle
 from tests.image_files import ORIENTATION, encoded, png
 

@@ -15,8 +15,8 @@ pytest.importorskip("streamlit", reason="streamlit is not installed: pip install
 from app.work import limits, photos, resources
 from app.work.gate import Gate
 from captioner import Captioner, cli
-from captioner.caption import MODEL_IN_THE_BOX
 from captioner.network.decoding import DecodingConfig
+from captioner.network.stored import MODEL_IN_THE_BOX
 from tests.app_pages import opened
 from tests.caption_page import EXAMPLES, ROCKET, album, errors, group, pictures, press, said, upload
 from tests.image_files import ORIENTATION, drawn, encoded, png

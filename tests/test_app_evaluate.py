@@ -11,9 +11,9 @@ from functools import partial
 import pytest
 
 from captioner import Captioner
-from captioner.caption import MODEL_IN_THE_BOX
 from captioner.data.examples import load_dataset
 from captioner.evaluate import evaluate
+from captioner.network.stored import MODEL_IN_THE_BOX
 from captioner.score import ReportConfig, score
 from tests.app_pages import assert_fine, opened, the_error
 from tests.captioned_folders import table, write

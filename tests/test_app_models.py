@@ -5,8 +5,8 @@ import shutil
 
 import pytest
 
-from captioner.caption import MODEL_IN_THE_BOX
 from captioner.network.card import training_phases
+from captioner.network.stored import MODEL_IN_THE_BOX
 from tests.app_pages import assert_fine, opened, the_error
 from textgen.engine.text_model import MODELS
 from textgen.errors import UserError

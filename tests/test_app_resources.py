@@ -15,7 +15,7 @@ from app.work import resources
 from app.work.gate import Busy, Gate
 from app.work.limits import Limits
 from captioner import Captioner
-from captioner.caption import MODEL_IN_THE_BOX
+from captioner.network.stored import MODEL_IN_THE_BOX
 from textgen.errors import UserError
 
 PATIENCE = 60  # seconds; nothing here takes that long

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from captioner.caption import MODEL_IN_THE_BOX
+from captioner.network.stored import MODEL_IN_THE_BOX
 from captioner.score import score
 from tests.app_server import browser, server, visit, wait_until_idle
 from tests.captioned_folders import table

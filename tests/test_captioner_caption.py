@@ -16,7 +16,7 @@ import captioner.caption as caption_module
 from captioner import Captioner
 from captioner.evaluate import evaluate, save_predictions
 from captioner.network.decoding import DecodingConfig
-from captioner.pictures.load import ImageError
+from captioner.pictures.refusals import ImageError
 from tests.conftest import draw
 from textgen.errors import UserError
 

@@ -170,7 +170,7 @@ def test_help_is_printed_without_loading_torch():
 
 
 def test_the_model_in_the_box_scores_on_flickr8k_as_its_card_says(dev_evaluation):
-    from captioner.caption import MODEL_IN_THE_BOX
+    from captioner.network.stored import MODEL_IN_THE_BOX
 
     report, predictions = dev_evaluation
     header = json.loads((MODEL_IN_THE_BOX / "model.json").read_text())

@@ -9,7 +9,7 @@ import torch
 
 from captioner.network.decoding import Caption, DecodingConfig, caption_constraints, decode
 from textgen.decoder.rnn import DecoderConfig, RNNDecoder
-from textgen.engine.protocol import TorchEngine
+from textgen.engine.torch import TorchEngine
 from textgen.errors import UserError
 from textgen.text.tokenizer import BOS, EOS, PAD, SPECIAL_TOKENS, UNK, WordTokenizer
 

@@ -14,7 +14,8 @@ from PIL import Image
 from captioner.data.examples import load_dataset
 from captioner.data.predictions import read_predictions
 from captioner.network.decoding import Caption, DecodingConfig
-from captioner.pictures.load import ImageError, load_image
+from captioner.pictures.load import load_image
+from captioner.pictures.refusals import ImageError
 from captioner.report.exports import (
     CaptionedPhoto,
     alt_text_page,

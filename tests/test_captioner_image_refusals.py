@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from captioner.pictures.load import ImageError, ImageLimits, load_image
+from captioner.pictures.load import load_image
+from captioner.pictures.refusals import ImageError, ImageLimits
 from tests.image_files import FORMATS, drawn, encoded, jpeg_header, png, refusal
 
 # Damaged files make Pillow warn; `captioner.pictures.load` silences that, pytest shows it again.

@@ -9,13 +9,13 @@ import torch
 from torch import nn
 
 from captioner import Captioner
-from captioner.caption import MODEL_IN_THE_BOX, read_model
 from captioner.data.examples import load_dataset
 from captioner.network import encoder as encoders
 from captioner.network.decoding import DecodingConfig
 from captioner.network.export import _encoder_graph, export_model
 from captioner.network.eyes import onnx_eyes, torch_eyes
 from captioner.network.model import CaptionModel
+from captioner.network.stored import MODEL_IN_THE_BOX, read_model
 from tests.conftest import COLOURS, SHAPES, SHARED, draw
 from tests.onnx_models import copied, decoder, onnx_engine
 from tests.step_models import build
@@ -23,9 +23,9 @@ from tests.text_models import trained
 from textgen.decoder.config import DecoderConfig
 from textgen.engine.onnx import OnnxEngine
 from textgen.engine.onnx_weights import PRECISIONS
-from textgen.engine.protocol import TorchEngine
 from textgen.engine.text_model import MODELS
 from textgen.engine.text_model import export_model as export_text_model
+from textgen.engine.torch import TorchEngine
 from textgen.generator import TextGenerator
 from textgen.storage import bundle
 

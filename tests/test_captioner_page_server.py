@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from captioner import cli, page_server
-from captioner.caption import MODEL_IN_THE_BOX
+from captioner.network.stored import MODEL_IN_THE_BOX
 from textgen.engine.text_model import MODELS
 
 

@@ -22,7 +22,8 @@ from captioner.evaluate import evaluate
 from captioner.metrics import SCORES
 from captioner.network.decoding import DecodingConfig
 from captioner.train import train
-from captioner.training.batches import CaptionBatch, PictureBatches, augment, can_mirror
+from captioner.training.augmentation import augment, can_mirror
+from captioner.training.batches import CaptionBatch, PictureBatches
 from captioner.training.config import TrainConfig
 from captioner.training.phases import _caption_loss
 from tests.conftest import draw, world

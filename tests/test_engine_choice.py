@@ -12,10 +12,10 @@ import torch
 from safetensors.numpy import load_file, save_file
 
 from captioner import Captioner
-from captioner.caption import model_header, write_model
 from captioner.network.encoder import build_encoder
 from captioner.network.export import export_model as export_captioner
 from captioner.network.model import CaptionModel
+from captioner.network.stored import model_header, write_model
 from tests.conftest import draw
 from tests.onnx_models import copied, decoder
 from tests.test_textgen_bundle import WORDS, provenance, refusal
@@ -23,9 +23,9 @@ from tests.text_models import assert_one_line, run, trained
 from textgen.decoder.config import DecoderConfig
 from textgen.engine.choice import choose_engine
 from textgen.engine.onnx import OnnxEngine
-from textgen.engine.protocol import TorchEngine
 from textgen.engine.protocol import choice as engine_choice
 from textgen.engine.text_model import export_model, load_model
+from textgen.engine.torch import TorchEngine
 from textgen.storage import bundle
 from textgen.text.tokenizer import WordTokenizer
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from captioner.caption import MODEL_IN_THE_BOX
+from captioner.network.stored import MODEL_IN_THE_BOX
 from tests.captioned_folders import write
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from tests.step_models import Scripted, V, assert_same, build, contexts, log_prob_of, start_ids
-from textgen.decoding.generate import Generated, _best_continuations, beam_search, generate
-from textgen.decoding.sampling import Constraints
-from textgen.engine.protocol import TorchEngine
+from textgen.decoding.beam import _best_continuations, beam_search
+from textgen.decoding.constraints import Constraints
+from textgen.decoding.generate import Generated, generate
+from textgen.engine.torch import TorchEngine
 from textgen.errors import UserError
 from textgen.text.tokenizer import BOS, EOS, PAD, UNK
 

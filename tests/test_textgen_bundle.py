@@ -13,9 +13,9 @@ import pytest
 import torch
 from safetensors.numpy import load_file, save_file
 
-from captioner.caption import KIND, model_header, read_model, write_model
 from captioner.network.encoder import build_encoder
 from captioner.network.model import CaptionModel
+from captioner.network.stored import KIND, model_header, read_model, write_model
 from captioner.training.config import TrainConfig
 from textgen.decoder.rnn import DecoderConfig, RNNDecoder
 from textgen.errors import UserError

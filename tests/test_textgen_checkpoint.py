@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from textgen.errors import UserError
-from textgen.training.checkpoint import atomic_write, load_state, save_state
+from textgen.storage.files import atomic_write
+from textgen.training.checkpoint import load_state, save_state
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from textgen.decoding.sampling import Constraints, SamplingConfig, constrain, sample
+from textgen.decoding.constraints import Constraints, constrain
+from textgen.decoding.sampling import SamplingConfig, sample
 from textgen.errors import UserError
 
 END = 2

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from textgen.decoder.rnn import CELLS, DecoderConfig, RNNDecoder
-from textgen.engine.protocol import TorchEngine
+from textgen.engine.torch import TorchEngine
 from textgen.errors import UserError
 
 V, E, H, D, L = 11, 6, 8, 5, 4

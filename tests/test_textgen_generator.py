@@ -9,9 +9,9 @@ import pytest
 
 from tests.step_models import Scripted
 from tests.text_models import ended, generator, untrained
-from textgen.engine.text_model import start_of_text
 from textgen.errors import UserError
 from textgen.generator import TextGenerator
+from textgen.text.encoding import start_of_text
 from textgen.text.tokenizer import SPECIAL_TOKENS, CharTokenizer, ProseTokenizer
 from textgen.text.words import PARAGRAPH, split_prose
 

@@ -8,12 +8,14 @@ from safetensors.numpy import save
 
 from tests.step_models import build, contexts
 from tests.text_models import corpus, ended, generator, slow_log_probs
-from textgen.decoding.likelihood import distinct, line_nats, stream_nats
+from textgen.decoding.likelihood import line_nats, stream_nats
 from textgen.decoding.sampling import log_softmax
-from textgen.engine.protocol import PART, TorchEngine
-from textgen.engine.text_model import encode_texts, start_of_text
+from textgen.engine.protocol import PART
+from textgen.engine.torch import TorchEngine
 from textgen.errors import UserError
+from textgen.sweep import distinct
 from textgen.text.copied import FILE, CopyIndex
+from textgen.text.encoding import encode_texts, start_of_text
 from textgen.text.tokenizer import EOS, UNK
 
 KINDS = ("char", "word", "lines")

@@ -25,11 +25,14 @@ from tests.onnx_models import (
 from tests.step_models import assert_same, build, contexts, start_ids
 from tests.text_models import trained
 from textgen.decoder.config import CELL_SIZES
-from textgen.decoding.generate import beam_search, generate
-from textgen.decoding.sampling import Constraints, SamplingConfig
-from textgen.engine.protocol import TorchEngine, onnx_weights
+from textgen.decoding.beam import beam_search
+from textgen.decoding.constraints import Constraints
+from textgen.decoding.generate import generate
+from textgen.decoding.sampling import SamplingConfig
 from textgen.engine.protocol import onnx as onnx_engine_module
+from textgen.engine.protocol import onnx_weights
 from textgen.engine.text_model import export_model
+from textgen.engine.torch import TorchEngine
 from textgen.errors import UserError
 from textgen.generator import TextGenerator
 from textgen.text.tokenizer import BOS, EOS, PAD, UNK

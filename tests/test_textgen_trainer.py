@@ -12,7 +12,7 @@ from tests.tiny_fits import STEPS, Numbers, Shuffled, Text, train
 from textgen.errors import UserError
 from textgen.training.checkpoint import load_state
 from textgen.training.device import pick_device, use_bfloat16
-from textgen.training.optimizer import learning_rate
+from textgen.training.schedule import learning_rate
 from textgen.training.trainer import FitConfig, fit
 
 # --- steps that cannot be taken

@@ -15,9 +15,10 @@ from tests.command_lines import assert_one_line_of, run_command
 from tests.step_models import build
 from textgen.cli import main
 from textgen.decoding.sampling import log_softmax
-from textgen.engine.protocol import TorchEngine
-from textgen.engine.text_model import model_header, start_of_text
+from textgen.engine.text_model import model_header
+from textgen.engine.torch import TorchEngine
 from textgen.generator import TextGenerator
+from textgen.text.encoding import start_of_text
 from textgen.text.tokenizer import EOS, CharTokenizer, ProseTokenizer
 from textgen.train import train
 from textgen.training.config import TrainConfig

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from textgen.decoding.sampling import log_softmax
-from textgen.engine.text_model import start_of_text
 from textgen.errors import UserError
 from textgen.generator import GeneratedText, GenerationConfig, TextGenerator
+from textgen.text.encoding import start_of_text
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The command line: generate, train, evaluate, sweep, export, info."""
+"""The command line: generate, train, evaluate, sweep, export, info, models."""
 
 from __future__ import annotations
 
@@ -193,10 +193,23 @@ class InfoCommand:
     """Print model.json without its vocabulary."""
 
     def run(self) -> int:
-        from textgen.engine.text_model import KIND, model_folder
+        from textgen.engine.text_model import BOX, KIND
 
-        command_line.print_card(model_folder(self.model), KIND, self.json)
+        command_line.print_card(BOX.find(self.model), KIND, self.json)
         return 0
+
+
+@dataclass(frozen=True)
+class ModelsCommand:
+    """List the models in the box: size, what each is made of and was trained on, its figures."""
+
+    json: bool = False
+    """Print one JSON document."""
+
+    def run(self) -> None:
+        from textgen.engine.text_model import BOX
+
+        command_line.print_models(BOX, self.json)
 
 
 COMMANDS = {
@@ -206,6 +219,7 @@ COMMANDS = {
     "sweep": SweepCommand,
     "export": ExportCommand,
     "info": InfoCommand,
+    "models": ModelsCommand,
 }
 
 

@@ -9,9 +9,12 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from textgen.errors import Interrupted, UserError
+
+if TYPE_CHECKING:
+    from textgen.storage.box import Box
 
 
 class Command(Protocol):
@@ -91,6 +94,17 @@ def print_json(document: dict) -> None:
 def json_text(document: dict) -> str:
     """`document` as every file and output of the project has it."""
     return json.dumps(document, ensure_ascii=False, indent=1)
+
+
+def print_models(box: Box, as_json: bool) -> None:
+    """The models in `box`, a line each: name, size, what it is made of and was trained on, its figures."""
+    models = box.listing()
+    if as_json:
+        return print_json({"default": box.default, "models": models})
+    for model in models:
+        figures = ", ".join(f"{name} {value}" for name, value in model["figures"].items())
+        about = "; ".join(filter(None, [model["model"], f"trained on {model['data']}", figures]))
+        print(f"{model['name']:14} {model['bytes'] / 1e6:5.1f} MB  {about}")
 
 
 def print_card(folder: Path, kind: str, as_json: bool) -> None:

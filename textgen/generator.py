@@ -9,13 +9,15 @@ from typing import Annotated
 
 from tyro.conf import UseAppendAction, arg
 
+from textgen.decoding.constraints import Constraints
 from textgen.decoding.generate import stream
-from textgen.decoding.likelihood import Score
-from textgen.decoding.sampling import Constraints, SamplingConfig
+from textgen.decoding.likelihood import Score, score
+from textgen.decoding.sampling import SamplingConfig
 from textgen.engine.protocol import StepModel
-from textgen.engine.text_model import encode_texts, load_model, model_folder, score, start_of_text
+from textgen.engine.text_model import BOX, load_model
 from textgen.errors import UserError
 from textgen.text.copied import CopyIndex
+from textgen.text.encoding import encode_texts, start_of_text
 from textgen.text.prompt import Prompt, read_prompt
 from textgen.text.tokenizer import BOS, EOS, PAD, UNK, CharTokenizer, Tokenizer
 
@@ -113,7 +115,7 @@ class TextGenerator:
 
         `engine` is `onnx` (ONNX Runtime), `torch`, or `auto`: the first where the model has graphs.
         """
-        folder = model_folder(model)
+        folder = BOX.find(model)
         return cls(*load_model(folder, engine), CopyIndex.load(folder))
 
     def read(self, prompt: str) -> Prompt:

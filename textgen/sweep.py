@@ -12,11 +12,10 @@ from typing import Annotated
 import numpy as np
 from tyro.conf import arg
 
-from textgen.decoding.likelihood import distinct
 from textgen.errors import UserError
 from textgen.generator import GeneratedText, GenerationConfig, TextGenerator
+from textgen.storage.files import atomic_write
 from textgen.text.tokenizer import CharTokenizer
-from textgen.training.checkpoint import atomic_write
 
 _SHOWN = 160  # characters of a text in the table
 PROMPTS = {
@@ -144,3 +143,9 @@ def plot(report: dict, path: Path) -> None:
         formatter("{x:g}")
     axes.set_title("Temperature: quality against diversity", loc="left")
     atomic_write(path, lambda file: figure.savefig(file, format="png", dpi=150))
+
+
+def distinct(pieces: Sequence, n: int) -> float:
+    """Share of the n-grams of `pieces` that are distinct (Li et al. 2016): 1 repeats nothing; a loop comes near 0."""
+    ngrams = [tuple(pieces[i : i + n]) for i in range(len(pieces) - n + 1)]
+    return len(set(ngrams)) / len(ngrams) if ngrams else 1.0

@@ -14,21 +14,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from textgen.decoder.rnn import DecoderConfig, DecoderState, RNNDecoder
-from textgen.engine.protocol import TorchEngine
-from textgen.engine.text_model import (
-    Encoded,
-    encode_texts,
-    export_model,
-    load_model,
-    model_header,
-    score,
-    write_model,
-)
+from textgen.decoding.likelihood import score
+from textgen.engine.text_model import export_model, load_model, model_header, write_model
+from textgen.engine.torch import TorchEngine
 from textgen.errors import Interrupted, UserError
 from textgen.generator import TextGenerator
 from textgen.text.batches import LineBatches, StreamBatches, TextBatch
 from textgen.text.copied import CopyIndex
 from textgen.text.corpus import Corpus, load_corpus
+from textgen.text.encoding import Encoded, encode_texts
 from textgen.text.tokenizer import PAD, SPECIAL_TOKENS, CharTokenizer, ProseTokenizer, Tokenizer
 from textgen.training.config import TrainConfig
 from textgen.training.device import pick_device, use_bfloat16

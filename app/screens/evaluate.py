@@ -12,11 +12,11 @@ from app.work.jobs import Job
 from app.work.limits import limits
 from app.work.resources import chosen_captioner, chosen_captioner_folder, gate
 from app.work.scoring import Files, Scored, score_model, score_uploads
-from captioner.caption import MODEL_IN_THE_BOX
 from captioner.data.sets import SPLITS
 from captioner.evaluate import Found
 from captioner.metrics.stopping import Check
 from captioner.network.decoding import DecodingConfig
+from captioner.network.stored import BOX
 from captioner.score import ReportConfig
 from textgen.errors import UserError
 
@@ -96,7 +96,7 @@ def _stoppable(work: Callable[[Check], Scored]) -> Scored:
 
 def _score_model() -> None:
     folder = chosen_captioner_folder()
-    name = "model in the box" if folder == MODEL_IN_THE_BOX else folder.name
+    name = "model in the box" if folder == BOX.first else folder.name
     left, right = st.columns(2, gap="medium")
     files = left.file_uploader(
         "Captioned photos, or a ZIP archive of them",

@@ -19,8 +19,8 @@ from app.work.resources import (
     chosen_text_folder,
     text_model_of,
 )
-from captioner.caption import MODEL_IN_THE_BOX
-from textgen.engine.text_model import MODELS, models_in_the_box
+from captioner.network import stored
+from textgen.engine import text_model
 from textgen.errors import UserError
 
 _OPENED = "models_opened"  # key of a session
@@ -32,7 +32,7 @@ def main() -> None:
         "What reads your photos and writes your texts: small recurrent networks, trained from public data.",
     )
     in_use = (chosen_captioner_folder(), chosen_text_folder())
-    folders = [MODEL_IN_THE_BOX, *(MODELS / name for name in models_in_the_box())]
+    folders = [*stored.BOX.folders(), *text_model.BOX.folders()]
     folders = list(dict.fromkeys([*folders, *in_use, *st.session_state.get(_OPENED, ())]))
     for number, (folder, title) in enumerate(titles(folders).items()):
         with st.container(border=True, key=f"card-model-{number}"), views.errors_shown():

@@ -19,7 +19,7 @@ from app.work.model_info import titles
 from app.work.resources import choose_text_model, chosen_text_folder, chosen_text_model, gate
 from app.work.writing import TEMPERATURES, Task, Written, other_words, write
 from textgen.alternatives import Place
-from textgen.engine.text_model import MODELS, models_in_the_box
+from textgen.engine.text_model import BOX
 from textgen.generator import GeneratedText, GenerationConfig, TextGenerator
 from textgen.sweep import PROMPTS
 from textgen.text.tokenizer import CharTokenizer
@@ -74,7 +74,7 @@ def _model(place: DeltaGenerator) -> TextGenerator:
 
 
 def _folders(chosen: Path) -> list[Path]:
-    folders = [MODELS / name for name in models_in_the_box()]
+    folders = BOX.folders()
     return folders + [chosen] * (chosen not in folders)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cache
 
-from captioner.pictures.load import ImageLimits
+from captioner.pictures.refusals import ImageLimits
 from textgen.errors import UserError
 
 PREFIX = "CAPTIONER_APP_"

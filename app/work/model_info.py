@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from captioner import caption
+from captioner.network import stored
 from captioner.network.card import training_phases
 from captioner.pictures.files import told_apart
-from textgen.engine.protocol import text_model
+from textgen.engine import text_model
 from textgen.errors import UserError
 from textgen.storage import bundle
+from textgen.storage.box import size_of
 from textgen.training.runs import read_log
 
 _TAG = re.compile(r"<!--.*?-->|</?[a-zA-Z][^>]*>", re.DOTALL)
@@ -42,24 +43,12 @@ class ModelInfo:
 def read_info(folder: Path) -> ModelInfo:
     """What `folder` says. Raises UserError naming the file and what is wrong with it."""
     header = _read_header(folder)
+    captions = header["kind"] == stored.KIND
     with bundle.describing(folder / bundle.HEADER):
-        decoder, provenance = header["config"]["decoder"], header["provenance"]
-        layers = f"{decoder['num_layers']} × {decoder['cell'].upper()} {decoder['hidden_size']}"
-        captions = header["kind"] == caption.KIND
-        size = sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
-        figures = [("Size", f"{size / 1e6:.1f} MB")]
-        phases: list[tuple[str, dict[str, float]]] = []
-        if captions:
-            line = f"{header['config']['encoder']} and {layers}, {decoder['vocab_size']:,} words"
-            phases = training_phases(header)
-            best = phases[-1][1] if phases else {}
-            figures += [(name, f"{best[name]:.1f}") for name in ("CIDEr", "BLEU-4") if name in best]
-        else:
-            unit = "character" if header["vocabulary"]["kind"] == "char" else "word"
-            line = f"{layers}, {decoder['vocab_size']:,} {unit}s"
-            if held_out := provenance.get("held_out"):
-                figures.append((f"Perplexity a {unit}", f"{held_out['perplexity']:.2f}"))
-                figures.append(("Bits a character", f"{held_out['bits_per_character']:.2f}"))
+        told = (stored if captions else text_model).BOX.summary(header)
+        phases = training_phases(header) if captions else []
+    figures = [("Size", f"{size_of(folder) / 1e6:.1f} MB"), *told.figures]
+    line = told.line.replace(" x ", " × ")
     return ModelInfo(folder, captions, line, figures, phases, read_log(folder), _card(folder))
 
 
@@ -67,9 +56,9 @@ def titles(folders: Sequence[Path]) -> dict[Path, str]:
     """What to call different models: each as its folder, with those above it where another has the same name."""
     found = {}
     for folder, name in zip(folders, told_apart(folders), strict=True):
-        *above, last = [folder.name] if folder.parent == text_model.MODELS else name.split("/")
+        *above, last = [folder.name] if folder.parent == text_model.BOX.folder else name.split("/")
         found[folder] = f"{last[:1].upper()}{last[1:]}" + (f" ({'/'.join(above)})" if above else "")
-        if folder == caption.MODEL_IN_THE_BOX:
+        if folder == stored.BOX.first:
             found[folder] = "Photo captions"
     return found
 
@@ -77,7 +66,7 @@ def titles(folders: Sequence[Path]) -> dict[Path, str]:
 def _read_header(folder: Path) -> dict:
     """`model.json` of a model of either kind."""
     try:
-        return bundle.read_header(folder, caption.KIND)
+        return bundle.read_header(folder, stored.KIND)
     except UserError as error:
         try:
             return bundle.read_header(folder, text_model.KIND)

@@ -12,10 +12,11 @@ from typing import BinaryIO
 import numpy as np
 
 from app.work.limits import limits
-from captioner.caption import Captioner, picture_pixels
+from captioner.caption import Captioner
 from captioner.network.decoding import Caption, DecodingConfig
 from captioner.pictures.files import printable
-from captioner.pictures.load import ImageError, load_image
+from captioner.pictures.load import load_image, picture_pixels
+from captioner.pictures.refusals import ImageError
 from captioner.report.exports import CaptionedPhoto
 from textgen.errors import UserError
 

@@ -14,9 +14,9 @@ import streamlit as st
 from app.work.gate import Gate
 from app.work.limits import PREFIX, limits
 from captioner import Captioner
-from captioner.caption import MODEL_IN_THE_BOX
+from captioner.network import stored
 from textgen import TextGenerator
-from textgen.engine.text_model import model_folder
+from textgen.engine import text_model
 
 T = TypeVar("T")
 _CAPTIONER, _TEXT_MODEL = "chosen_captioner", "chosen_text_model"  # keys of a session
@@ -51,7 +51,7 @@ def chosen_text_model() -> TextGenerator:
 
 def chosen_text_folder() -> Path:
     """Its folder: what was chosen on the page, else on the command line, else the first in the box."""
-    return st.session_state.get(_TEXT_MODEL) or model_folder(_asked_for("TEXT_MODEL"))
+    return st.session_state.get(_TEXT_MODEL) or text_model.BOX.find(_asked_for("TEXT_MODEL"))
 
 
 def choose_text_model(folder: Path) -> None:
@@ -95,7 +95,7 @@ def _stamp(folder: Path) -> tuple[tuple[str, int, int], ...]:
 
 
 def _first_captioner_folder() -> Path:
-    return Path(_asked_for("MODEL") or MODEL_IN_THE_BOX)
+    return stored.BOX.find(_asked_for("MODEL"))
 
 
 def _asked_for(name: str) -> str | None:

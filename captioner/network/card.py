@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from captioner.metrics import SCORES
+from textgen.storage.box import Summary
 
 
 def model_card(header: dict) -> str:
@@ -22,6 +23,19 @@ def model_card(header: dict) -> str:
     for stage in _stages(header):
         lines += _stage(stage)
     return "\n".join([*lines, ""])
+
+
+def model_summary(header: dict) -> Summary:
+    """A model in a few words, from its `model.json`."""
+    config, provenance = header["config"], header["provenance"]
+    decoder, phases = config["decoder"], training_phases(header)
+    best = phases[-1][1] if phases else {}
+    layers = f"{decoder['num_layers']} x {decoder['cell'].upper()} {decoder['hidden_size']}"
+    return Summary(
+        f"{config['encoder']} and {layers}, {decoder['vocab_size']:,} words",
+        f"{provenance['pictures']['train']:,} pictures",
+        [(name, f"{best[name]:.1f}") for name in ("CIDEr", "BLEU-4") if name in best],
+    )
 
 
 def training_phases(header: dict) -> list[tuple[str, dict[str, float]]]:

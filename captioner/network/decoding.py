@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from textgen.decoding.generate import Generated, beam_search, generate
-from textgen.decoding.sampling import Constraints, SamplingConfig
+from textgen.decoding.beam import beam_search
+from textgen.decoding.constraints import Constraints
+from textgen.decoding.generate import Generated, generate
+from textgen.decoding.sampling import SamplingConfig
 from textgen.engine.protocol import StepModel
 from textgen.errors import UserError
 from textgen.text.tokenizer import BOS, EOS, PAD, UNK, Tokenizer
@@ -136,3 +138,6 @@ def _caption(
         weights = weights.reshape(len(ids), side, -1)
     words = tuple(tokenizer.tokens[index] for index in ids)
     return Caption(tokenizer.decode(ids), generated.log_prob, generated.finished, words, weights)
+
+
+DEFAULT_DECODING = DecodingConfig()

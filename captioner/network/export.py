@@ -12,10 +12,11 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
-from captioner.caption import DECODER, KIND, read_model
 from captioner.network.model import CaptionModel
+from captioner.network.stored import DECODER, KIND, read_model
 from textgen.engine.onnx_graph import decoder_graphs
 from textgen.storage import bundle
+from textgen.storage.graphs import Graphs, write_graphs
 
 _OPSET = 20
 
@@ -40,7 +41,7 @@ def export_model(folder: Path, precision: str) -> None:
     model, _, size, *_ = read_model(folder)
     graphs = decoder_graphs(model.decoder.config, stored.weights.part(DECODER), precision)
     graphs["encoder"] = _encoder_graph(model, size, stored.weights)
-    bundle.write_graphs(stored, bundle.Graphs(precision, graphs))
+    write_graphs(stored, Graphs(precision, graphs))
 
 
 def _encoder_graph(model: CaptionModel, size: int, stored: Container[str]) -> bytes:

@@ -12,7 +12,7 @@ from typing import Any
 
 from captioner.network.decoding import Caption, DecodingConfig
 from captioner.pictures.files import SUFFIXES
-from captioner.pictures.load import ImageError
+from captioner.pictures.refusals import ImageError
 from captioner.report.web import element, embedded, web_page
 
 _CAPTIONS = "captions.csv"  # a name that `captioner train` looks for

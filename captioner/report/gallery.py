@@ -11,7 +11,8 @@ import numpy as np
 
 from captioner.metrics import Corpus
 from captioner.network.decoding import Caption
-from captioner.pictures.load import ImageError, load_image
+from captioner.pictures.load import load_image
+from captioner.pictures.refusals import ImageError
 
 _SHOWN = 6  # pictures a section
 _THUMBNAIL = 320  # pixels a side at most

@@ -11,17 +11,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from captioner.caption import DEFAULT_DECODING, picture_pixels, read_model
 from captioner.data.examples import Dataset, Example
 from captioner.metrics import SCORES, CiderD, corpus_report
-from captioner.network.decoding import decode
+from captioner.network.decoding import DEFAULT_DECODING, decode
 from captioner.network.model import CaptionModel
-from captioner.training.batches import CachedFeatures, CaptionBatch, FeatureBatches, PictureBatches
+from captioner.network.stored import read_model
+from captioner.pictures.load import picture_pixels
+from captioner.training.batches import CaptionBatch, FeatureBatches, PictureBatches
 from captioner.training.config import TrainConfig
+from captioner.training.features import CachedFeatures
 from textgen.decoder.rnn import RNNDecoder
+from textgen.decoding.constraints import Constraints
 from textgen.decoding.generate import generate
-from textgen.decoding.sampling import Constraints, SamplingConfig
-from textgen.engine.protocol import TorchEngine
+from textgen.decoding.sampling import SamplingConfig
+from textgen.engine.torch import TorchEngine
 from textgen.errors import UserError
 from textgen.text.batches import pad_rows
 from textgen.text.tokenizer import BOS, EOS, PAD, UNK, Tokenizer

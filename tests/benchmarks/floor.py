@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from captioner.caption import DECODER
 from captioner.network.eyes import onnx_eyes
+from captioner.network.stored import DECODER
 from tests.benchmarks.our_models import stored
 from tests.benchmarks.timing import Contender, alternate, asked, spread
-from textgen.storage.bundle import read_graphs
+from textgen.storage.graphs import read_graphs
 
 _SIDE = 1024
 _MEGABYTES = (1, 3, 10, 30, 100)
@@ -32,7 +32,7 @@ def measure(model: Path | None, rounds: int) -> dict:
     """GFLOP/s and GB/s; the encoder's milliseconds over those of its multiplications at the first rate."""
     import torch
 
-    from captioner.caption import MODEL_IN_THE_BOX, read_model
+    from captioner.network.stored import MODEL_IN_THE_BOX, read_model
 
     matrix = torch.rand(_SIDE, _SIDE)
 

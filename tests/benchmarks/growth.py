@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from captioner.caption import Captioner, picture_pixels
+from captioner.caption import Captioner
 from captioner.network.decoding import DecodingConfig
+from captioner.pictures.load import picture_pixels
 from tests.benchmarks.our_models import random_engine
 from tests.benchmarks.sample_photos import photos
 from tests.benchmarks.text_steps import generating

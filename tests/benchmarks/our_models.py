@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-from captioner.caption import DECODER, KIND, MODEL_IN_THE_BOX, Captioner
+from captioner.caption import Captioner
+from captioner.network.stored import DECODER, KIND, MODEL_IN_THE_BOX
 from textgen.decoder.config import DecoderConfig
 from textgen.engine.onnx import OnnxEngine
 from textgen.engine.onnx_graph import decoder_graphs

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from captioner.caption import Captioner, picture_pixels
+from captioner.caption import Captioner
 from captioner.network.decoding import DecodingConfig
+from captioner.pictures.load import picture_pixels
 from tests.benchmarks.apart import processes
 from tests.benchmarks.our_models import captioner_engine, stored_precision, with_engine
 from tests.benchmarks.sample_photos import TWELVE_MEGAPIXELS, jpeg

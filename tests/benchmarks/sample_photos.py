@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from captioner.caption import MODEL_IN_THE_BOX
+from captioner.network.stored import MODEL_IN_THE_BOX
 
 EXAMPLES = MODEL_IN_THE_BOX.parent / "examples"
 USUAL, TWELVE_MEGAPIXELS = (640, 480), (4000, 3000)

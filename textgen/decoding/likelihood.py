@@ -9,8 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from textgen.engine.protocol import StepModel
+from textgen.errors import UserError
 from textgen.text.batches import pad_rows
-from textgen.text.tokenizer import PAD
+from textgen.text.encoding import Encoded, start_of_text
+from textgen.text.tokenizer import PAD, Tokenizer
 
 _CHUNK = 256  # tokens scored in a call: bounds the memory of their logits
 
@@ -98,7 +100,17 @@ def line_nats(model: StepModel, lines: Sequence[Sequence[int]], batch: int = 64)
     return nats
 
 
-def distinct(pieces: Sequence, n: int) -> float:
-    """Share of the n-grams of `pieces` that are distinct (Li et al. 2016): 1 repeats nothing; a loop comes near 0."""
-    ngrams = [tuple(pieces[i : i + n]) for i in range(len(pieces) - n + 1)]
-    return len(set(ngrams)) / len(ngrams) if ngrams else 1.0
+def score(model: StepModel, tokenizer: Tokenizer, encoded: Encoded, streams: int = 1) -> Score:
+    """How likely `model` finds texts; a stream is read in `streams` parts side by side."""
+    if streams < 1:
+        raise UserError(f"streams: {streams} must be 1 or more")
+    if isinstance(encoded.ids, np.ndarray):
+        start = start_of_text(tokenizer, lines=False)
+        nats = stream_nats(model, encoded.ids, start, streams).sum()
+    else:
+        nats = line_nats(model, encoded.ids).sum()
+    if not math.isfinite(nats):
+        raise UserError(
+            "the model computed NaN or infinity; its weights are damaged or its training diverged"
+        )
+    return Score(float(nats), encoded.tokens, encoded.characters, encoded.unknown)

@@ -12,7 +12,8 @@ from textgen.decoder.config import DecoderConfig
 from textgen.engine.onnx_weights import arrays_of, decoder_arrays
 from textgen.engine.protocol import PART
 from textgen.errors import UserError
-from textgen.storage.bundle import WEIGHTS, Bundle, describing, read_graphs
+from textgen.storage.bundle import WEIGHTS, Bundle, describing
+from textgen.storage.graphs import read_graphs
 
 
 @dataclass(frozen=True)

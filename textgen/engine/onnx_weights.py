@@ -8,8 +8,8 @@ import numpy as np
 
 from textgen.decoder.config import CELL_SIZES, DecoderConfig
 from textgen.errors import UserError
+from textgen.storage.graphs import PRECISIONS
 
-PRECISIONS = ("float32", "int8")
 _START = ("initial", "key", "value")  # products of the context
 # Steps of a rounded weight on either side of 0: with more, the sums of two products in a byte's width overflow on
 # processors without VNNI (a state has 255 steps: 2 x 255 x 64 < 2^15).

@@ -10,19 +10,17 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from textgen.engine.onnx_weights import PRECISIONS
 from textgen.errors import UserError
-from textgen.training.checkpoint import atomic_write
+from textgen.storage.files import atomic_write
 
 FORMAT = 1
-GRAPHS_FORMAT = 2
 HEADER, WEIGHTS, CARD = "model.json", "model.safetensors", "README.md"
 
 
@@ -74,10 +72,10 @@ def write(folder: Path, header: Mapping, weights: Mapping[str, np.ndarray], card
         if not np.isfinite(narrow[name]).all():
             raise UserError(f"{name}: not finite in float16; the model is not written")
     data = save(narrow)
-    _forget_graphs(folder)
+    forget_graphs(folder)
     atomic_write(folder / WEIGHTS, lambda file: file.write(data))
     atomic_write(folder / CARD, lambda file: file.write(card.encode()))
-    _write_header(folder, {"format": FORMAT, **header})
+    write_header(folder, {"format": FORMAT, **header})
 
 
 def read_header(folder: Path, kind: str) -> dict:
@@ -132,100 +130,21 @@ def read(folder: Path, kind: str) -> Bundle:
     return Bundle(folder, header, weights, hashlib.sha256(data).hexdigest())
 
 
-@dataclass(frozen=True)
-class Graphs:
-    """A model's ONNX graphs."""
-
-    precision: str
-    """Of the decoder's products: one of `textgen.engine.onnx_weights.PRECISIONS`."""
-    files: dict[str, bytes]
-    """Name, as `step`, of `step.onnx`, to what it holds."""
-
-
-def has_graphs(header: Mapping) -> bool:
-    """Whether a model of this program's own was exported."""
-    return bool(header.get("graphs"))
-
-
-def _forget_graphs(folder: Path) -> None:
+def forget_graphs(folder: Path) -> None:
     """Before weights or graphs are replaced: whatever stops that, what is left is a model without graphs."""
     try:
         header = json.loads((folder / HEADER).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         header = {}
     if isinstance(header, dict) and header.pop("graphs", None):
-        _write_header(folder, header)
+        write_header(folder, header)
     for graph in folder.glob("*.onnx"):
         graph.unlink()
 
 
-def _write_header(folder: Path, header: Mapping) -> None:
+def write_header(folder: Path, header: Mapping) -> None:
     text = json.dumps(header, indent=1, ensure_ascii=False) + "\n"
     atomic_write(folder / HEADER, lambda file: file.write(text.encode()))
-
-
-def write_graphs(stored: Bundle, graphs: Graphs) -> None:
-    """Adds graphs to a stored model, or replaces them; `model.json` is written last."""
-    _forget_graphs(stored.folder)
-    for name, data in graphs.files.items():
-        atomic_write(stored.folder / f"{name}.onnx", lambda file, data=data: file.write(data))
-    said = {
-        "format": GRAPHS_FORMAT,
-        "precision": graphs.precision,
-        "weights": stored.hash,
-        "config": _config_hash(stored.header),
-        "files": {name: hashlib.sha256(data).hexdigest() for name, data in graphs.files.items()},
-    }
-    _write_header(stored.folder, {**stored.header, "graphs": said})
-
-
-def read_graphs(stored: Bundle, again: str, names: Iterable[str] = ()) -> Graphs:
-    """The graphs of a stored model, those of `names` among them, checked.
-
-    Raises UserError naming the file; `again` is what makes them anew.
-    """
-    path, said = stored.folder / HEADER, stored.header.get("graphs")
-    if not said:
-        raise UserError(f"{stored.folder}: has no ONNX graphs; make them: {again}")
-    made = said.get("format") if isinstance(said, dict) else None
-    if not isinstance(made, int) or made < 1:
-        raise UserError(f"{path}: graphs is damaged; make them anew: {again}")
-    if made > GRAPHS_FORMAT:
-        newer = f"graphs of format {made} are newer than this program knows ({GRAPHS_FORMAT})"
-        raise UserError(f"{path}: {newer}; update it, or make them anew: {again}")
-    if made < GRAPHS_FORMAT:
-        older = f"graphs of format {made} are older than this program reads ({GRAPHS_FORMAT})"
-        raise UserError(f"{path}: {older}; make them anew: {again}")
-    if said.get("weights") != stored.hash:
-        raise UserError(
-            f"{stored.folder / WEIGHTS}: not the weights that the graphs are of; make them anew: {again}"
-        )
-    if said.get("config") != _config_hash(stored.header):
-        raise UserError(f"{path}: not the config that the graphs are of; make them anew: {again}")
-    if said.get("precision") not in PRECISIONS:
-        known = ", ".join(PRECISIONS)
-        raise UserError(
-            f"{path}: graphs: precision: unknown {said.get('precision')!r}; known: {known}; make them anew: {again}"
-        )
-    digests = said.get("files")
-    if not isinstance(digests, dict) or not set(names) <= set(digests) or "\0" in "".join(digests):
-        raise UserError(f"{path}: graphs is damaged: not all are among its files; make them anew: {again}")
-    files = {}
-    for name, digest in digests.items():
-        file = stored.folder / f"{Path(name).name}.onnx"
-        try:
-            files[name] = file.read_bytes()
-        except OSError as error:
-            raise UserError(f"{file} cannot be read: {error.strerror}; make it anew: {again}") from error
-        if hashlib.sha256(files[name]).hexdigest() != digest:
-            raise UserError(f"{file} is truncated, or of another model; make it anew: {again}")
-    return Graphs(said["precision"], files)
-
-
-def _config_hash(header: Mapping) -> str:
-    """Of what decides a graph, besides the weights."""
-    deciding = [header["config"], header.get("preprocessing")]
-    return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
 
 
 def check_shapes(bundle: Bundle, expected: Mapping[str, tuple[int, ...]]) -> None:

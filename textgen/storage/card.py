@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from textgen.storage.box import Summary
+
 
 def model_card(header: dict) -> str:
     """Markdown for a model's `README.md`, all of it from its `model.json`."""
@@ -39,6 +41,23 @@ def model_card(header: dict) -> str:
     else:
         lines += ["Interrupted before its first evaluation.", ""]
     return "\n".join(lines)
+
+
+def model_summary(header: dict) -> Summary:
+    """A model in a few words, from its `model.json`."""
+    decoder, provenance = header["config"]["decoder"], header["provenance"]
+    unit = "character" if header["vocabulary"]["kind"] == "char" else "word"
+    held_out = provenance.get("held_out")
+    figures = []
+    if held_out:
+        figures = [
+            (f"Perplexity a {unit}", f"{held_out['perplexity']:.2f}"),
+            ("Bits a character", f"{held_out['bits_per_character']:.2f}"),
+        ]
+    layers = f"{decoder['num_layers']} x {decoder['cell'].upper()} {decoder['hidden_size']}"
+    names = provenance["data"]
+    data = ", ".join(names[:2]) + (f" and {len(names) - 2} more" if len(names) > 2 else "")
+    return Summary(f"{layers}, {decoder['vocab_size']:,} {unit}s", data, figures)
 
 
 def _share(provenance: dict, part: str) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from textgen.errors import UserError
-from textgen.training.checkpoint import atomic_write
+from textgen.storage.files import atomic_write
 
 FILE = "copied.safetensors"
 _BITS = 16  # an n-gram: one strange n-gram in some 2,000 is taken for a copy

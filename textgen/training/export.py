@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from textgen.engine.onnx_weights import PRECISIONS
 from textgen.errors import UserError
+from textgen.storage.graphs import PRECISIONS
 from textgen.training.runs import say
 
 GRAPHS = ("auto", *PRECISIONS, "none")

@@ -3,20 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Iterator, Sequence
 
 import torch
 from torch import nn
-
-
-def learning_rate(step: float, total: int, warmup: float, final: float) -> float:
-    """Share of the peak at `step` of `total`: it rises for the share `warmup`, then falls along a cosine to `final`."""
-    rising = max(1, round(warmup * total))
-    if step < rising:
-        return (step + 1) / rising
-    done = min(1.0, (step - rising) / max(1, total - rising))
-    return final + (1 - final) * 0.5 * (1 + math.cos(math.pi * done))
 
 
 def make_optimizer(groups: Sequence[tuple[nn.Module, float]], weight_decay: float) -> torch.optim.AdamW:

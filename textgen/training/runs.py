@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from textgen.errors import UserError
 from textgen.storage.bundle import HEADER
-from textgen.training.checkpoint import atomic_write
+from textgen.storage.files import atomic_write
 from textgen.training.memory import peak_memory
 
 Config = TypeVar("Config")

@@ -23,7 +23,8 @@ from tqdm import tqdm
 from textgen.errors import Interrupted, UserError
 from textgen.training.checkpoint import load_state, save_state
 from textgen.training.device import use_bfloat16
-from textgen.training.optimizer import AveragedWeights, learning_rate, make_optimizer
+from textgen.training.optimizer import AveragedWeights, make_optimizer
+from textgen.training.schedule import learning_rate
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,100 @@
+"""A captioning model as it is stored: written, read, and made ready to see and speak."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+from captioner.network.card import model_card, model_summary
+from captioner.network.eyes import Eyes, onnx_eyes, torch_eyes
+from textgen.decoder.config import DecoderConfig
+from textgen.engine.choice import choose_engine
+from textgen.engine.protocol import StepModel
+from textgen.errors import UserError
+from textgen.storage import bundle
+from textgen.storage.box import Box
+from textgen.storage.graphs import has_graphs, read_graphs
+from textgen.text.tokenizer import Tokenizer
+
+KIND = "captioner"
+
+
+DECODER = "decoder."  # what the names of its weights begin with
+
+
+BOX = Box(Path(__file__).resolve().parent.parent / "models", KIND, "flickr8k", model_summary)
+
+
+def model_header(model, tokenizer: Tokenizer, size: int, provenance: dict, notes: str = "") -> dict:
+    """What `model.json` says of a `CaptionModel`; `notes` is Markdown for its card."""
+    return {
+        "kind": KIND,
+        "config": {"encoder": model.encoder.name, "decoder": asdict(model.decoder.config)},
+        "preprocessing": {"size": size, "resize": "whole picture to a square, bilinear"},
+        "provenance": provenance,
+        "notes": notes,
+        "vocabulary": tokenizer.to_json(),
+    }
+
+
+def write_model(folder: Path, model, header: dict) -> None:
+    """Writes a `CaptionModel` with its card, atomically."""
+    bundle.write(folder, header, bundle.weights_of(model), model_card(header))
+
+
+def read_model(folder: Path) -> tuple:
+    """A stored `CaptionModel` with its tokeniser, picture size, header and hash, all checked."""
+    stored, tokenizer, config, size = _read(folder)
+    return _model(stored, config), tokenizer, size, stored.header, stored.hash
+
+
+def load_model(folder: Path, engine: str) -> tuple[Eyes, StepModel, Tokenizer, int, dict, str, int]:
+    """What a `Captioner` is made of."""
+    stored, tokenizer, config, size = _read(folder)
+    workers = 1
+    if choose_engine(engine, has_graphs(stored.header), folder) == "onnx":
+        from textgen.engine.onnx import OnnxEngine
+
+        again = f"captioner export {folder}"
+        model = OnnxEngine.of(config, stored, again, prefix=DECODER)
+        graphs = read_graphs(stored, again, ["encoder"])
+        with bundle.describing(folder / bundle.WEIGHTS):
+            weights = {name: array for name, array in stored.weights.items() if not name.startswith(DECODER)}
+            see = onnx_eyes(graphs.files["encoder"], weights)
+        workers = os.cpu_count() or 1
+    else:
+        from textgen.engine.torch import TorchEngine
+
+        whole = _model(stored, config)
+        see, model = torch_eyes(whole), TorchEngine(whole.decoder)
+    return see, model, tokenizer, size, stored.header, stored.hash, workers
+
+
+def _read(folder: Path) -> tuple[bundle.Bundle, Tokenizer, DecoderConfig, int]:
+    stored = bundle.read(folder, KIND)
+    path = folder / bundle.HEADER
+    with bundle.describing(path):
+        tokenizer = Tokenizer.from_json(stored.header["vocabulary"])
+        config = DecoderConfig(**stored.header["config"]["decoder"])
+        size = stored.header["preprocessing"]["size"]
+        if not isinstance(size, int) or not 32 <= size <= 1024:
+            raise UserError(f"preprocessing: size {size!r} is no number of pixels from 32 to 1024")
+    bundle.check_vocabulary(path, len(tokenizer), config.vocab_size)
+    return stored, tokenizer, config, size
+
+
+def _model(stored: bundle.Bundle, config: DecoderConfig):
+    """The `CaptionModel` that a model stores."""
+    import torch
+
+    from captioner.network.encoder import build_encoder
+    from captioner.network.model import CaptionModel
+    from textgen.decoder.rnn import RNNDecoder
+
+    with bundle.describing(stored.folder / bundle.HEADER):
+        encoder = build_encoder(stored.header["config"]["encoder"])
+        with torch.device("meta"):  # sizes that are wrong cost nothing until they are checked
+            model = CaptionModel(encoder, RNNDecoder(config))
+    bundle.load_weights(stored, model, empty=[model.bridge, model.decoder])
+    return model

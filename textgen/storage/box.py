@@ -1,0 +1,72 @@
+"""The models that a package ships, by name, and what a list of them says of each."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from textgen.errors import UserError
+from textgen.storage.bundle import HEADER, read_header
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A model in a few words."""
+
+    line: str
+    """What it is made of."""
+    data: str
+    """What it was trained on."""
+    figures: Sequence[tuple[str, str]]
+    """How good it is: names and values."""
+
+
+@dataclass(frozen=True)
+class Box:
+    """A folder of a package, with a folder for each model of one kind."""
+
+    folder: Path
+    kind: str
+    default: str
+    """The model that is meant where none is named."""
+    summary: Callable[[dict], Summary]
+    """Of a model's `model.json`."""
+
+    @property
+    def first(self) -> Path:
+        """The folder of the default model."""
+        return self.folder / self.default
+
+    def names(self) -> list[str]:
+        return sorted(path.parent.name for path in self.folder.glob(f"*/{HEADER}"))
+
+    def folders(self) -> list[Path]:
+        return [self.folder / name for name in self.names()]
+
+    def find(self, model: str | os.PathLike | None = None) -> Path:
+        """The folder of a model in the box by its name, or of any other by its path. Raises UserError when there is none."""
+        if model is None:
+            return self.first
+        names = self.names()
+        if model in names:
+            return self.folder / str(model)
+        if not Path(model).exists():
+            shown = str(model) if str(model).isprintable() else repr(str(model))
+            raise UserError(f"{shown}: no such model or folder; in the box: {', '.join(names)}")
+        return Path(model)
+
+    def listing(self) -> list[dict[str, str | int | dict[str, str]]]:
+        """Of each model in the box: name, bytes on disk, what it is made of, its data and its figures."""
+        found = []
+        for folder in self.folders():
+            told = self.summary(read_header(folder, self.kind))
+            about = {"name": folder.name, "bytes": size_of(folder), "model": told.line, "data": told.data}
+            found.append({**about, "figures": dict(told.figures)})
+        return found
+
+
+def size_of(folder: Path) -> int:
+    """Bytes of a model's files."""
+    return sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
