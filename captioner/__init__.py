@@ -1,12 +1,13 @@
 """Captions for pictures: textgen's recurrent decoder with eyes."""
 
-__version__ = "0.1.0"
-__all__ = ["Caption", "Captioner"]
+from captioner.version import __version__
+
+__all__ = ["Caption", "Captioner", "__version__"]
 
 
 def __getattr__(name: str):
     # Importing the package stays instant: torch comes with the first use.
-    if name in __all__:
+    if name in ("Caption", "Captioner"):
         from captioner import caption
 
         return getattr(caption, name)

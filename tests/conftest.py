@@ -12,9 +12,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from PIL import Image, ImageDraw
 
+from tests.helpers.paths import SHARED
+
 COLOURS = {"red": (220, 30, 30), "green": (30, 180, 40), "blue": (40, 60, 220), "white": (240, 240, 240)}
 SHAPES = ("circle", "square")
-SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
 
 
 def draw(colour: str, shape: str, size: int = 64, offset: int = 0) -> Image.Image:

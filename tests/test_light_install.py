@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from captioner.network.stored import MODEL_IN_THE_BOX
-from tests.captioned_folders import write
+from tests.helpers.captioned_folders import write
+from tests.helpers.paths import EXAMPLES, ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 PYTHON = os.environ.get("LIGHT_PYTHON")
 pytestmark = pytest.mark.skipif(
     not PYTHON, reason="LIGHT_PYTHON names no environment without torch (`make test` does)"
@@ -31,7 +30,7 @@ def test_the_environment_is_light(name):
 
 
 def test_photos_get_captions():
-    found = json.loads(run("-m", "captioner", "caption", MODEL_IN_THE_BOX.parent / "examples", "--json"))
+    found = json.loads(run("-m", "captioner", "caption", EXAMPLES, "--json"))
     captions = {Path(photo["photo"]).name: photo["captions"][0]["text"] for photo in found["photos"]}
     assert len(captions) == 4 and all(len(text.split()) > 3 for text in captions.values())
 

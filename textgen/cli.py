@@ -71,6 +71,10 @@ class TrainCommand:
     """Text files in UTF-8."""
     out: Annotated[Path, arg(metavar="DIR")]
     """Folder for the model; its state while it trains is in DIR/training."""
+    dev: Annotated[tuple[Path, ...], arg(metavar="FILE...")] = ()
+    """Judge by these files, and train on all of CORPUS, instead of holding out its tail."""
+    test: Annotated[tuple[Path, ...], arg(metavar="FILE...")] = ()
+    """Judge the best model by these files, too, once, at the end."""
     resume: bool = False
     """Go on with an interrupted run, with the run's own settings."""
     config: OmitArgPrefixes[TrainConfig] = TrainConfig()
@@ -82,12 +86,12 @@ class TrainCommand:
         keep_freed_memory()
         from textgen.train import train
 
-        train(self.corpus, self.out, self.config, self.resume)
+        train(self.corpus, self.out, self.config, self.resume, dev=self.dev, test=self.test)
 
 
 @dataclass(frozen=True)
 class EvaluateCommand:
-    """Score a corpus: nats a token, perplexity, bits a character."""
+    """Score a corpus: nats a token and a character, perplexity a token and a word."""
 
     corpus: Files
     """Text files in UTF-8, folders of .txt, or CSVs."""
@@ -120,14 +124,15 @@ class EvaluateCommand:
         for note in report["notes"]:
             print(f"textgen: {note}", file=sys.stderr)
         print(f"{report['split']}; {report['tokens']:,} tokens, {report['characters']:,} characters")
-        unit = report["token"]
+        unit, least = report["token"], ", at least" * bool(report["unknown"])
+        ends = ", line ends included" * report["lines"]
+        words = f"{report['words']:,} words between white space{ends}"
         for name, value in (
             (f"nats a {unit}", f"{report['nats_per_token']:.4f}"),
             (f"perplexity a {unit}", f"{report['perplexity']:.2f}"),
-            (
-                f"bits a character{', at least' * bool(report['unknown'])}",
-                f"{report['bits_per_character']:.4f}",
-            ),
+            (f"nats a character{least}", f"{report['nats_per_character']:.4f}"),
+            (f"bits a character{least}", f"{report['bits_per_character']:.4f}"),
+            (f"perplexity a word{least}", f"{report['word_perplexity']:.2f}; {words}"),
             ("unknown", f"{report['unknown_rate']:.2%}; {report['vocabulary']:,} in the vocabulary"),
         ):
             print(f"{name:26} {value}")

@@ -9,12 +9,11 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+from typing import Any, NoReturn, Protocol
 
 from textgen.errors import Interrupted, UserError
-
-if TYPE_CHECKING:
-    from textgen.storage.box import Box
+from textgen.storage.box import Box
+from textgen.storage.bundle import CARD, read_header
 
 
 class Command(Protocol):
@@ -109,8 +108,6 @@ def print_models(box: Box, as_json: bool) -> None:
 
 def print_card(folder: Path, kind: str, as_json: bool) -> None:
     """A model's card, or its `model.json` without the vocabulary. Raises UserError naming what is wrong with it."""
-    from textgen.storage.bundle import CARD, read_header
-
     header = read_header(folder, kind)
     if as_json:
         return print_json({key: value for key, value in header.items() if key != "vocabulary"})

@@ -39,6 +39,7 @@ def evaluate(
     return {
         "split": f"{split} ({corpus.split})",
         "token": unit,
+        "lines": corpus.lines,
         **found.to_json(),
         "unknown_rate": found.unknown / found.tokens,
         "vocabulary": len(generator.tokenizer),

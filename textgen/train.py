@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from textgen.decoder.rnn import DecoderConfig, DecoderState, RNNDecoder
-from textgen.decoding.likelihood import score
+from textgen.decoding.likelihood import Score, score
 from textgen.engine.text_model import export_model, load_model, model_header, write_model
 from textgen.engine.torch import TorchEngine
 from textgen.errors import Interrupted, UserError
@@ -53,7 +53,7 @@ class _Run:
         """The model as it is now."""
         return TextGenerator(TorchEngine(self.decoder), self.tokenizer, self.header({}), hash="")
 
-    def header(self, metrics: dict[str, float]) -> dict:
+    def header(self, metrics: dict[str, float], test: dict[str, float] | None = None) -> dict:
         provenance = {
             "command": self.folder.command,
             "data": list(self.corpus.names),
@@ -63,24 +63,34 @@ class _Run:
             "unknown": {"train": self.train.unknown, "held-out": self.held_out.unknown},
             "settings": without_folders(self.config),
             "held_out": metrics,
+            **({"test": test} if test else {}),
             "torch": torch.__version__,
         }
         notes = read_notes(self.config.notes)
         return model_header(self.decoder, self.tokenizer, self.corpus.lines, provenance, notes)
 
 
-def train(paths: Sequence[Path], out: Path, config: TrainConfig, resume: bool = False) -> dict[str, float]:
+def train(
+    paths: Sequence[Path],
+    out: Path,
+    config: TrainConfig,
+    resume: bool = False,
+    *,
+    dev: Sequence[Path] = (),
+    test: Sequence[Path] = (),
+) -> dict[str, float]:
     """Trains on the files `paths`, leaves the best model in `out` and the run's state in `out/training`.
 
-    Returns the best model's held-out metrics. With `resume` the run's own settings continue, whatever `config` says.
-    Raises UserError for a bad corpus or a folder in use, `Interrupted` when a signal stopped it.
+    It is judged by the files `dev`, or by the held-out tail of `paths`; what the best model makes of the files `test`
+    is said once, at the end. Returns the best model's held-out metrics. With `resume` the run's own settings continue,
+    whatever `config` says. Raises UserError for a bad corpus or a folder in use, `Interrupted` when a signal stopped it.
     """
     folder = RunFolder(out, "textgen")
     config = folder.open(config, resume)
     read_notes(config.notes)  # now, not after an epoch
     device = pick_device(config.device)
     use_bfloat16(config.precision, device)  # a wrong setting must not begin a run
-    run = _prepare(paths, folder, config, device)
+    run = _prepare(paths, dev, test, folder, config, device)
     batches = _batches(run)
     folder.begin(config, " ".join(map(str, paths)), run.corpus.hash)
     for note in run.corpus.notes:
@@ -121,13 +131,13 @@ def train(paths: Sequence[Path], out: Path, config: TrainConfig, resume: bool = 
         if not (out / "model.json").exists():
             keep({})
         raise
-    keep(best)
+    keep(best, _test(run))
     if isinstance(run.train.ids, np.ndarray):
         CopyIndex.build(run.train.ids, *_INDEX[config.level]).save(out)
     export_trained(
         config.graphs, partial(export_model, out), partial(_exported_score, run), -best["nats"], _COST
     )
-    say(f"best: {_described(best)}; the model is in {out}")
+    say(f"best: held-out {_described(best)}; the model is in {out}")
     return best
 
 
@@ -163,13 +173,22 @@ class _Loss:
         self._layers = layers and tuple(tuple(s.to(self._device) for s in layer) for layer in layers)
 
 
-def _prepare(paths: Sequence[Path], folder: RunFolder, config: TrainConfig, device: torch.device) -> _Run:
+def _prepare(
+    paths: Sequence[Path],
+    dev: Sequence[Path],
+    test: Sequence[Path],
+    folder: RunFolder,
+    config: TrainConfig,
+    device: torch.device,
+) -> _Run:
     corpus = load_corpus(
         paths,
         lines=config.lines,
         columns=config.columns,
         held_out=config.held_out,
         whole_words=config.level == "word",
+        dev=dev,
+        test=test,
     )
     if not any(corpus.train) or not any(corpus.held_out):
         raise UserError(f"corpus: too short to hold out a part ({corpus.split}); give more text")
@@ -215,21 +234,27 @@ def _judge(run: _Run) -> dict[str, float]:
     """Held-out metrics, and a text at each of some temperatures to look at."""
     generator = run.generator()
     found = score(generator.model, run.tokenizer, run.held_out, STREAMS)
-    metrics = {
-        "nats": found.nats_per_token,
-        "perplexity": found.perplexity,
-        "bits_per_character": found.bits_per_character,
-    }
+    metrics = _metrics(found)
     length = 150 if run.config.level == "char" else 30
     for temperature in _SAMPLES:
         text = generator.generate(length=length, temperature=temperature, seed=run.config.seed)[0].text
         say(f"  {temperature}: {' / '.join(line for line in text.splitlines() if line.strip())}")
-    say("  " + _described(metrics))
+    say(f"  held-out {_described(metrics)}")
     return {"score": -found.nats_per_token, **metrics}
 
 
-def _keep(run: _Run, metrics: dict[str, float]) -> None:
-    write_model(run.folder.out, run.decoder, run.header(metrics))
+def _test(run: _Run) -> dict[str, float]:
+    """What the model makes of the test files; nothing where there are none."""
+    if not run.corpus.test:
+        return {}
+    encoded = encode_texts(run.tokenizer, run.corpus.test, run.corpus.lines)
+    metrics = _metrics(score(run.generator().model, run.tokenizer, encoded, STREAMS))
+    say(f"test: {_described(metrics)}")
+    return metrics
+
+
+def _keep(run: _Run, metrics: dict[str, float], test: dict[str, float] | None = None) -> None:
+    write_model(run.folder.out, run.decoder, run.header(metrics, test or {}))
 
 
 def _exported_score(run: _Run) -> float:
@@ -238,8 +263,16 @@ def _exported_score(run: _Run) -> float:
     return -score(model, tokenizer, run.held_out, STREAMS).nats_per_token
 
 
+def _metrics(found: Score) -> dict[str, float]:
+    return {
+        "nats": found.nats_per_token,
+        "perplexity": found.perplexity,
+        "bits_per_character": found.bits_per_character,
+    }
+
+
 def _described(metrics: dict[str, float]) -> str:
     return (
-        f"held-out {metrics['nats']:.4f} nats a token, perplexity {metrics['perplexity']:.2f}, "
+        f"{metrics['nats']:.4f} nats a token, perplexity {metrics['perplexity']:.2f}, "
         f"{metrics['bits_per_character']:.3f} bits a character"
     )

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from captioner import __version__
 from captioner.metrics import bootstrap
 from captioner.metrics.anchors import anchors
 from captioner.metrics.bleu import BleuScore, bleu
@@ -24,6 +23,7 @@ from captioner.metrics.pairs import Pairs
 from captioner.metrics.statistics import SCORES, corpus_scores, statistics
 from captioner.metrics.stopping import Check, go_on
 from captioner.metrics.tokens import TOKENISER, tokenize
+from captioner.version import __version__
 from textgen.errors import UserError
 
 _FEW = 50  # pictures; intervals of fewer are too narrow

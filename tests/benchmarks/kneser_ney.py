@@ -119,7 +119,7 @@ def perplexity(train_ids: np.ndarray, test_ids: np.ndarray, vocab_size: int, ord
 
 def measure(novels: Path) -> dict:
     """Held-out perplexity a word, punctuation included, of both models on the same ids."""
-    from textgen.engine.text_model import MODELS
+    from tests.helpers.paths import MODELS
     from textgen.generator import TextGenerator
     from textgen.storage.bundle import HEADER
     from textgen.text.corpus import load_corpus

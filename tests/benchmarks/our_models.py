@@ -6,7 +6,8 @@ from functools import cache
 from pathlib import Path
 
 from captioner.caption import Captioner
-from captioner.network.stored import DECODER, KIND, MODEL_IN_THE_BOX
+from captioner.network.stored import DECODER, KIND
+from tests.helpers.paths import MODEL_IN_THE_BOX
 from textgen.decoder.config import DecoderConfig
 from textgen.engine.onnx import OnnxEngine
 from textgen.engine.onnx_graph import decoder_graphs

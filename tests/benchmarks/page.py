@@ -12,11 +12,11 @@ from typing import IO
 import numpy as np
 
 from captioner.caption import Captioner
-from tests.app_server import Server, serving
 from tests.benchmarks.page_client import Visitor
 from tests.benchmarks.page_visits import Answers, Tally, cards, crowd
 from tests.benchmarks.sample_photos import different
 from tests.benchmarks.timing import asked, spread
+from tests.helpers.app_server import Server, serving
 
 _STARTS = 3
 _CLICKS = 20

@@ -7,9 +7,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from captioner.network.stored import MODEL_IN_THE_BOX
+from tests.helpers.paths import EXAMPLES
 
-EXAMPLES = MODEL_IN_THE_BOX.parent / "examples"
 USUAL, TWELVE_MEGAPIXELS = (640, 480), (4000, 3000)
 
 

@@ -1,4 +1,4 @@
-"""How good a text model is, and how varied and how original its texts are. Numpy only."""
+"""How likely a model finds a text: nats, perplexity, bits a character. Numpy only."""
 
 from __future__ import annotations
 
@@ -27,6 +27,8 @@ class Score:
     characters: int
     unknown: int
     """Tokens outside the vocabulary; each was scored as the one unknown token."""
+    words: int
+    """Between white space, and the ends of lines."""
 
     @property
     def nats_per_token(self) -> float:
@@ -42,14 +44,27 @@ class Score:
         """Too low for a word model where words are unknown: each costs no more than the unknown token."""
         return self.nats / math.log(2) / self.characters
 
+    @property
+    def nats_per_character(self) -> float:
+        """Too low for a word model where words are unknown, as `bits_per_character`."""
+        return self.nats / self.characters
+
+    @property
+    def word_perplexity(self) -> float:
+        """Of a word between white space, whatever the tokens are: comparable between models of characters and words."""
+        return math.exp(min(self.nats / max(1, self.words), 700.0))
+
     def to_json(self) -> dict:
         return {
             "nats_per_token": self.nats_per_token,
             "perplexity": self.perplexity,
+            "nats_per_character": self.nats_per_character,
             "bits_per_character": self.bits_per_character,
+            "word_perplexity": self.word_perplexity,
             "tokens": self.tokens,
             "characters": self.characters,
             "unknown": self.unknown,
+            "words": self.words,
         }
 
 
@@ -113,4 +128,4 @@ def score(model: StepModel, tokenizer: Tokenizer, encoded: Encoded, streams: int
         raise UserError(
             "the model computed NaN or infinity; its weights are damaged or its training diverged"
         )
-    return Score(float(nats), encoded.tokens, encoded.characters, encoded.unknown)
+    return Score(float(nats), encoded.tokens, encoded.characters, encoded.unknown, encoded.words)

@@ -35,9 +35,11 @@ def model_card(header: dict) -> str:
             "",
             "| nats a token | perplexity a token | bits a character |",
             "| --- | --- | --- |",
-            f"| {held_out['nats']:.4f} | {held_out['perplexity']:.2f} | {held_out['bits_per_character']:.3f} |",
+            _row(held_out),
             "",
         ]
+        if test := provenance.get("test"):
+            lines += ["Test, judged once, at the end:", "", *lines[-4:-2], _row(test), ""]
     else:
         lines += ["Interrupted before its first evaluation.", ""]
     return "\n".join(lines)
@@ -58,6 +60,10 @@ def model_summary(header: dict) -> Summary:
     names = provenance["data"]
     data = ", ".join(names[:2]) + (f" and {len(names) - 2} more" if len(names) > 2 else "")
     return Summary(f"{layers}, {decoder['vocab_size']:,} {unit}s", data, figures)
+
+
+def _row(metrics: dict[str, float]) -> str:
+    return f"| {metrics['nats']:.4f} | {metrics['perplexity']:.2f} | {metrics['bits_per_character']:.3f} |"
 
 
 def _share(provenance: dict, part: str) -> str:

@@ -28,6 +28,8 @@ class Corpus:
     """sha256 of the texts and of where they are split."""
     notes: tuple[str, ...] = ()
     """What was left out, for people."""
+    test: tuple[str, ...] = ()
+    """To be judged once, at the end of a training; empty where no file was given for it."""
 
     def part(self, name: str) -> tuple[str, ...]:
         """`held-out`, `train` or `all`."""
@@ -46,58 +48,85 @@ def load_corpus(
     columns: Sequence[str] = (),
     held_out: float = 0.1,
     whole_words: bool = False,
+    dev: Sequence[Path] = (),
+    test: Sequence[Path] = (),
 ) -> Corpus:
-    """Reads text files, and folders of `*.txt`; the last `held_out` of each file is held out.
+    """Reads text files, and folders of `*.txt`; the last `held_out` of each file is held out, or the files `dev` are.
 
     With `lines` every line that is not blank is a text of its own; so is, with `columns` - names of a CSV's header, or
     numbers from 1 -, every row, its cells joined by spaces. `whole_words` moves a cut on to the next white space.
-    Raises UserError naming the file.
+    Raises UserError naming the file, also one that is among two of train, dev and test.
     """
     if not 0 < held_out < 1:
         raise UserError(f"held_out: {held_out} must be between 0 and 1; 0.1 holds out a tenth")
+    files, dev_files, test_files = _files(paths), _files(dev) if dev else [], _files(test) if test else []
+    _refuse_twice(files, dev_files, test_files)
+    notes: list[str] = []
     train: list[str] = []
     tail: list[str] = []
-    notes: list[str] = []
-    files = _files(paths)
+    rows = bool(columns) or lines
     for path in files:
-        text = read_text(path)
-        if not text.strip():
-            raise UserError(f"{path}: is empty; give a file with text in it")
-        if columns:
-            rows, left_out = _rows(path, text, columns)
-            if left_out:
-                notes.append(f"{path}: {left_out} rows without text in these columns are left out")
-        elif path.suffix.lower() == ".csv":
-            first = str(_table(path, text)[0])
-            raise UserError(
-                f"{path}: a CSV; choose --columns by number or name; its first row is {first[:300]}"
-            )
-        elif lines:
-            rows = [line.strip() for line in text.split("\n") if line.strip()]
-        else:
-            cut = _cut(text, held_out, whole_words)
-            train.append(text[:cut])
-            tail.append(text[cut:])
+        texts = _texts(path, lines, columns, notes)
+        if dev:
+            train += texts
             continue
-        cut = round(len(rows) * (1 - held_out))
-        train += rows[:cut]
-        tail += rows[cut:]
+        if rows:
+            cut = round(len(texts) * (1 - held_out))
+            train += texts[:cut]
+            tail += texts[cut:]
+        else:
+            cut = _cut(texts[0], held_out, whole_words)
+            train.append(texts[0][:cut])
+            tail.append(texts[0][cut:])
+    tail += [text for path in dev_files for text in _texts(path, lines, columns, notes)]
+    judged = [text for path in test_files for text in _texts(path, lines, columns, notes)]
     what = "rows" if columns else "lines" if lines else "characters"
     each = " of each file" if len(files) > 1 else ""
+    split = f"last {100 * held_out:g} % of the {what}{each}"
     digest = hashlib.sha256()
-    for part in (train, tail):
+    for part in (train, tail, *([judged] if test else [])):
         for text in part:
             digest.update(hashlib.sha256(text.encode()).digest())
         digest.update(b"|")
     return Corpus(
         tuple(train),
         tuple(tail),
-        lines or bool(columns),
+        rows,
         tuple(path.name for path in files),
-        f"last {100 * held_out:g} % of the {what}{each}",
+        ", ".join(path.name for path in dev_files) if dev else split,
         digest.hexdigest(),
         tuple(notes),
+        tuple(judged),
     )
+
+
+def _texts(path: Path, lines: bool, columns: Sequence[str], notes: list[str]) -> list[str]:
+    """The texts of one file: its rows or lines, or all of it as one; what is left out is told in `notes`."""
+    text = read_text(path)
+    if not text.strip():
+        raise UserError(f"{path}: is empty; give a file with text in it")
+    if columns:
+        rows, left_out = _rows(path, text, columns)
+        if left_out:
+            notes.append(f"{path}: {left_out} rows without text in these columns are left out")
+        return rows
+    if path.suffix.lower() == ".csv":
+        first = str(_table(path, text)[0])
+        raise UserError(
+            f"{path}: a CSV; choose --columns by number or name; its first row is {first[:300]}"
+        )
+    return [line.strip() for line in text.split("\n") if line.strip()] if lines else [text]
+
+
+def _refuse_twice(*parts: Sequence[Path]) -> None:
+    """Raises UserError for a file that is among two of train, dev and test: what is learnt must not be judged by."""
+    names = ("train", "dev", "test")
+    seen: dict[Path, str] = {}
+    for name, files in zip(names, parts, strict=True):
+        for file in files:
+            before = seen.setdefault(file.resolve(), name)
+            if before != name:
+                raise UserError(f"{file}: is among the {before} files and the {name} files; give it once")
 
 
 def _cut(text: str, held_out: float, whole_words: bool) -> int:

@@ -24,6 +24,8 @@ class Encoded:
     """Of a stream (tokens,), as small as they can be kept; of lines, of each."""
     characters: int
     """Line ends and breaks between texts included: they are predicted, too."""
+    words: int
+    """Between white space, and the ends of lines, which are predicted, too: a count that no vocabulary changes."""
 
     @property
     def tokens(self) -> int:
@@ -39,6 +41,7 @@ class Encoded:
 def encode_texts(tokenizer: Tokenizer, texts: Sequence[str], lines: bool) -> Encoded:
     """`texts` as the model reads them. Raises UserError when there is nothing in them."""
     characters = sum(map(len, texts)) + (len(texts) if lines else len(texts) - 1)
+    words = sum(len(text.split()) for text in texts) + (len(texts) if lines else 0)
     if lines:
         ids = [[*tokenizer.encode(text), EOS] for text in texts]
     else:
@@ -51,4 +54,4 @@ def encode_texts(tokenizer: Tokenizer, texts: Sequence[str], lines: bool) -> Enc
         ids = np.concatenate(parts)[1:]
     if not len(ids):
         raise UserError("text: is empty; there is nothing to read")
-    return Encoded(ids, characters)
+    return Encoded(ids, characters, words)

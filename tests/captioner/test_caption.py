@@ -1,0 +1,246 @@
+"""`Captioner`: one answer for a picture, however it is asked."""
+
+from __future__ import annotations
+
+import io
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from captioner import Captioner
+from captioner.evaluate import evaluate, save_predictions
+from captioner.network.decoding import DecodingConfig
+from captioner.pictures.refusals import ImageError
+from tests.conftest import draw
+from tests.helpers.paths import EXAMPLES, MODEL_IN_THE_BOX
+from textgen.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def tiny(tiny_model) -> Captioner:
+    return Captioner.load(tiny_model)
+
+
+@pytest.fixture(scope="module")
+def box() -> Captioner:
+    return Captioner.load()
+
+
+@pytest.fixture
+def pictures(shapes) -> list[Path]:
+    return sorted((shapes / "Images").iterdir())[::5]
+
+
+def test_path_bytes_file_and_image_give_the_same_captions(tiny, pictures):
+    data = pictures[0].read_bytes()
+    sources = [pictures[0], str(pictures[0]), data, io.BytesIO(data), Image.open(pictures[0])]
+    found = [tiny.caption(source, n=2) for source in sources]
+    assert all(captions == found[0] for captions in found)
+    assert [[c.text for c in cs] for cs in tiny.caption(sources, n=2)] == [
+        [c.text for c in cs] for cs in found
+    ]
+
+
+def test_a_batch_equals_singles(tiny, pictures):
+    for settings in ({}, {"temperature": 1.0, "seed": 3, "n": 3}, {"n": 4, "beam": 2}):
+        singles = [tiny.caption(picture, **settings) for picture in pictures]
+        for batch in (1, 3, 64):
+            together = tiny.caption(pictures, batch=batch, **settings)
+            assert [[c.text for c in cs] for cs in together] == [[c.text for c in cs] for cs in singles]
+
+
+def test_same_seed_same_captions_and_another_seed_others(tiny, pictures):
+    def texts(seed):
+        return [c.text for cs in tiny.caption(pictures, n=5, temperature=1.5, seed=seed) for c in cs]
+
+    assert texts(1) == texts(1) != texts(2)
+
+
+def test_temperature_0_is_one_beam(tiny, pictures):
+    greedy = tiny.caption(pictures, temperature=0)
+    beam = tiny.caption(pictures, beam=1)
+    assert [cs[0].text for cs in greedy] == [cs[0].text for cs in beam]
+
+
+@pytest.mark.parametrize(
+    "settings", [{"n": 7}, {"n": 7, "beam": 1}, {"n": 7, "temperature": 1.0}, {"n": 7, "max_length": 1}]
+)
+def test_n_captions_asked_n_given(tiny, pictures, settings):
+    captions = tiny.caption(pictures[0], **settings)
+    assert len(captions) == 7
+    assert all(caption.text and "<" not in caption.text for caption in captions)
+    assert all(caption.log_prob <= 0 for caption in captions)
+    if settings.get("max_length") == 1:
+        assert not all(caption.finished for caption in captions)
+
+
+def test_attention_is_a_distribution_over_the_grid_for_each_word(tiny, pictures):
+    caption = tiny.caption(pictures[0], attention=True)[0]
+    assert caption.attention.shape == (len(caption.words), 2, 2)
+    assert np.allclose(caption.attention.sum(axis=(1, 2)), 1, atol=1e-5)
+    assert tiny.caption(pictures[0])[0].attention is None
+
+
+def test_a_bad_picture_is_an_error_alone_and_a_gap_among_others(tiny, pictures, tmp_path):
+    bad = tmp_path / "bad.jpg"
+    bad.write_bytes(b"<html>")
+    with pytest.raises(ImageError, match=r"bad\.jpg"):
+        tiny.caption([pictures[0], bad])
+    found = list(tiny.caption_each([bad, *pictures[:3], bad, bad], batch=2))
+    assert [isinstance(item, ImageError) for item in found] == [True, False, False, False, True, True]
+    assert [cs[0].text for cs in found[1:4]] == [cs[0].text for cs in tiny.caption(pictures[:3])]
+
+
+@pytest.mark.parametrize(
+    ("settings", "name"),
+    [
+        ({"n": 0}, "n:"),
+        ({"beam": 0}, "beam:"),
+        ({"temperature": -1.0}, "temperature"),
+        ({"temperature": float("nan")}, "temperature"),
+        ({"temperature": 1.0, "top_p": 1.5}, "top_p"),
+        ({"temperature": 1.0, "top_k": -1}, "top_k"),
+        ({"temperature": 1.0, "seed": -1}, "seed"),
+        ({"top_k": 5}, "temperature"),
+        ({"max_length": 0}, "max_length"),
+    ],
+)
+def test_settings_out_of_range_are_refused_by_name(tiny, pictures, settings, name):
+    with pytest.raises(UserError, match=name):
+        tiny.caption(pictures[0], **settings)
+
+
+def test_no_pictures_no_captions(tiny):
+    assert tiny.caption([]) == []
+
+
+def test_threads_give_what_one_thread_gives(tiny, pictures):
+    alone = [tiny.caption(picture)[0].text for picture in pictures]
+    with ThreadPoolExecutor(8) as threads:
+        found = list(threads.map(lambda picture: tiny.caption(picture)[0].text, pictures * 3))
+    assert found == alone * 3
+
+
+def test_odd_shapes_are_captioned(tiny):
+    for size in ((1, 1), (1, 4000), (20000, 10)):
+        assert tiny.caption(Image.new("RGB", size))[0].text
+
+
+def test_the_model_in_the_box_sees_what_is_in_the_examples(box):
+    found = {path.stem: box.caption(path, n=5) for path in sorted(EXAMPLES.glob("*.jpg"))}
+    assert set(found) == {"astronaut", "cat", "coffee", "rocket"}
+    # It was trained on people and dogs; a cat is an animal to it, and an astronaut wears a suit.
+    assert any(word in caption.words for caption in found["cat"] for word in ("cat", "dog", "animal"))
+    assert any(w in c.words for c in found["astronaut"] for w in ("man", "woman", "boy", "girl", "person"))
+    assert len({captions[0].text for captions in found.values()}) == 4
+    assert all(caption.finished for captions in found.values() for caption in captions)
+
+
+def test_the_model_in_the_box_needs_no_torchvision_download_and_fits_its_folder():
+    files = list(MODEL_IN_THE_BOX.iterdir())
+    assert sum(file.stat().st_size for file in files) <= 24_000_000
+
+
+def test_a_photo_taken_sideways_gets_the_caption_of_the_upright_one(box, tmp_path):
+    upright = Image.open(EXAMPLES / "cat.jpg")
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned: rotate by 270 degrees to view
+    sideways = tmp_path / "sideways.png"
+    upright.transpose(Image.Transpose.ROTATE_90).save(sideways, exif=exif)
+    upright.save(tmp_path / "upright.png")
+    assert box.caption(sideways)[0].text == box.caption(tmp_path / "upright.png")[0].text
+
+
+def test_evaluation_reports_scores_and_where_they_come_from(tiny, shapes, tmp_path):
+    from captioner.data.examples import load_dataset
+
+    dataset = load_dataset(shapes)
+    report, predictions = evaluate(tiny, dataset, "dev", DecodingConfig())
+    assert report["pictures"] == len(predictions) == 8
+    assert report["CIDEr"] == pytest.approx(
+        list(tiny.header["provenance"]["dev"].values())[-1]["CIDEr"], abs=0.01
+    )
+    for part in ("split:dev", "beam:3", tiny.hash[:12], dataset.hash[:12]):
+        assert part in report["signature"]
+    save_predictions(tmp_path / "p.json", predictions)
+    import json
+
+    rows = json.loads((tmp_path / "p.json").read_text())
+    assert {row["image_id"]: row["caption"] for row in rows} == predictions
+
+
+def test_evaluation_stops_when_too_many_pictures_are_unreadable(tiny, tmp_path):
+    from captioner.data.examples import load_dataset
+    from tests.conftest import world
+
+    data = world(tmp_path / "data", copies=2)
+    draw("red", "circle").save(data / "Images" / "blue-circle-0.png")
+    (data / "Images" / "red-circle-0.png").write_bytes(b"")
+    with pytest.raises(UserError, match=r"red-circle-0\.png"):
+        evaluate(tiny, load_dataset(data), "dev", DecodingConfig())
+
+
+def test_captions_come_while_pictures_do_and_few_are_taken_ahead(tiny, pictures):
+    taken = []
+
+    def endless():
+        while True:
+            taken.append(None)
+            yield pictures[len(taken) % len(pictures)]
+
+    found = tiny.caption_each(endless(), batch=2)
+    for wanted in range(1, 9):
+        next(found)
+        assert len(taken) <= wanted + 2 * 2 * tiny.workers
+    found.close()
+
+
+def test_the_last_pictures_are_shared_out_among_the_workers(tiny, pictures, monkeypatch):
+    sizes = []
+    monkeypatch.setattr(tiny, "workers", 2)
+    encode = tiny.encode
+    monkeypatch.setattr(tiny, "encode", lambda pixels: sizes.append(len(pixels)) or encode(pixels))
+    many = (pictures * 9)[:21]
+    assert len(tiny.caption(many, batch=8)) == 21
+    assert sorted(sizes) == [2, 3, 8, 8]
+
+
+def test_no_more_pictures_are_captioned_at_a_time_than_there_are_workers(tiny, pictures, monkeypatch):
+    now, most, lock = 0, 0, threading.Lock()
+    encode = tiny.encode
+
+    def counting(pixels):
+        nonlocal now, most
+        with lock:
+            now += 1
+            most = max(most, now)
+        time.sleep(0.01)
+        found = encode(pixels)
+        with lock:
+            now -= 1
+        return found
+
+    monkeypatch.setattr(tiny, "encode", counting)
+    with ThreadPoolExecutor(tiny.workers + 6) as pool:
+        list(pool.map(tiny.caption, pictures * 4))
+    assert 1 <= most <= tiny.workers
+
+
+def test_who_reads_slowly_keeps_nobody_waiting(tiny, pictures):
+    arrived, data = threading.Event(), pictures[0].read_bytes()
+
+    class Slow(io.BytesIO):
+        def read(self, *size):
+            assert arrived.wait(60)
+            return super().read(*size)
+
+    with ThreadPoolExecutor(tiny.workers + 1) as pool:
+        slow = [pool.submit(tiny.caption, Slow(data)) for _ in range(tiny.workers + 1)]
+        expected = tiny.caption(pictures[0])
+        arrived.set()
+        assert [future.result() for future in slow] == [expected] * len(slow)

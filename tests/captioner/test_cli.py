@@ -1,0 +1,181 @@
+"""The command line: what it prints, where, and with which status."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from captioner.cli import main
+from tests.conftest import draw
+from tests.helpers.command_lines import assert_one_line_of, run_command
+from tests.helpers.paths import MODEL_IN_THE_BOX
+
+
+@pytest.fixture
+def photos(tmp_path) -> Path:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for colour in ("blue", "green", "red"):
+        draw(colour, "circle").save(folder / f"{colour}.png")
+    return folder
+
+
+run = partial(run_command, main)
+assert_one_line = partial(assert_one_line_of, "captioner")
+
+
+def test_one_photo_prints_its_caption_and_nothing_else(capsys, tiny_model, photos):
+    status, out, err = run(capsys, "caption", photos / "red.png", "--model", tiny_model)
+    assert (status, err) == (0, "")
+    assert out.count("\n") == 1 and ":" not in out
+
+
+def test_folders_and_patterns_name_each_photo(capsys, tiny_model, photos):
+    status, folder, _ = run(capsys, "caption", photos, "--model", tiny_model)
+    assert status == 0
+    assert [line.split(":")[0] for line in folder.splitlines()] == [
+        str(photos / f"{c}.png") for c in ("blue", "green", "red")
+    ]
+    assert run(capsys, "caption", photos / "*.png", "--model", tiny_model) == (0, folder, "")
+
+
+def test_several_captions_come_with_their_log_probabilities(capsys, tiny_model, photos):
+    _, out, _ = run(capsys, "caption", photos / "red.png", "--model", tiny_model, "-n", 4)
+    numbers = [float(line.split()[0]) for line in out.splitlines()]
+    assert len(numbers) == 4 and all(number <= 0 for number in numbers)
+
+
+def test_json_is_one_document_and_alone_on_standard_output(capsys, tiny_model, photos):
+    (photos / "broken.jpg").write_bytes(b"<html></html>")
+    command = ["caption", photos, "--model", tiny_model, "-n", 2, "--temperature", 0.9, "--seed", 1, "--json"]
+    status, out, err = run(capsys, *command)
+    document = json.loads(out)
+    assert status == 1
+    assert_one_line(err)
+    assert [Path(photo["photo"]).name for photo in document["photos"]] == [
+        "blue.png",
+        "broken.jpg",
+        "green.png",
+        "red.png",
+    ]
+    assert "HTML" in document["photos"][1]["error"]
+    assert all(len(photo["captions"]) == 2 for photo in document["photos"] if "captions" in photo)
+    assert run(capsys, *command)[1] == out
+
+
+def test_a_bad_photo_does_not_stop_the_others_and_only_bad_ones_are_status_2(capsys, tiny_model, photos):
+    bad = photos / "bad.jpg"
+    bad.write_bytes(b"")
+    status, out, err = run(capsys, "caption", bad, photos / "red.png", "--model", tiny_model)
+    assert status == 1 and "red.png" in out
+    assert_one_line(err)
+    status, out, err = run(capsys, "caption", bad, photos / "nowhere.jpg", "--model", tiny_model)
+    assert (status, out) == (2, "") and err.count("\n") == 2
+
+
+def test_attention_draws_a_tile_a_word(capsys, tiny_model, photos, tmp_path):
+    sheet = tmp_path / "sheet.png"
+    status, out, _ = run(capsys, "caption", photos / "red.png", "--model", tiny_model, "--attention", sheet)
+    assert status == 0
+    with Image.open(sheet) as image:
+        tiles = (image.width // 232) * (image.height // 260)
+    assert tiles >= len(out.split()) + 1
+    status, _, err = run(capsys, "caption", photos, "--model", tiny_model, "--attention", sheet)
+    assert status == 2
+    assert_one_line(err)
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["caption"], "no photo"),
+        (["caption", "{photos}/red.png", "--model", "{tmp}/nowhere"], "nowhere"),
+        (["caption", "{photos}/red.png", "-n", "0"], "n: 0"),
+        (["caption", "{photos}/red.png", "--temperature", "-1"], "temperature"),
+        (["caption", "{photos}/red.png", "--temperature", "nan"], "temperature"),
+        (["caption", "{photos}/red.png", "--top-k", "5"], "temperature"),
+        (["caption", "{photos}/red.png", "--beam", "three"], "three"),
+        (["caption", "{photos}/red.png", "--beem", "3"], "--beem"),
+        (["caption", "{photos}/*.gif"], "gif"),
+        (["capton", "x.jpg"], "capton"),
+        (["evaluate", "{tmp}/nowhere"], "nowhere"),
+        (["evaluate", "{shapes}", "--split", "dve"], "dve"),
+        (["evaluate", "{shapes}", "--split", "test"], "test"),
+        (["info", "--model", "{tmp}"], "model.json"),
+        (["train", "{photos}", "--out", "{tmp}/run"], "photos"),
+        (["train", "{shapes}", "--out", "{tmp}/run", "--encoder", "mobilnet_v2"], "mobilenet_v2"),
+        (["train", "{shapes}", "--out", "{tmp}/run", "--encoder-weights", "{tmp}/none.pth"], "none.pth"),
+        (["train", "{shapes}", "--out", "{tmp}/run", "--device", "gpu"], "device"),
+        (
+            ["train", "{shapes}", "--out", "{tmp}/run", "--cell", "lstn", "--encoder-weights", "{weights}"],
+            "cell",
+        ),
+        (["train", "{shapes}"], "--out"),
+    ],
+)
+def test_misuse_is_one_line_and_status_2(capsys, argv, words, photos, shapes, weights_file, tmp_path):
+    places = {"photos": photos, "tmp": tmp_path, "shapes": shapes, "weights": weights_file}
+    status, out, err = run(capsys, *(word.format(**places) for word in argv))
+    assert (status, out) == (2, "")
+    assert words in err
+    assert err.splitlines()[-1].startswith("captioner: ") and "Traceback" not in err
+    assert not (tmp_path / "run" / "model.json").exists()
+
+
+def test_evaluate_prints_the_scores_and_saves_coco_results(capsys, tiny_model, shapes, tmp_path):
+    saved = tmp_path / "predictions.json"
+    status, out, _ = run(capsys, "evaluate", shapes, "--model", tiny_model, "--save", saved)
+    assert status == 0
+    assert all(name in out for name in ("BLEU-4", "ROUGE-L", "CIDEr", "split:dev", "pictures a second"))
+    assert {"image_id", "caption"} == set(json.loads(saved.read_text())[0])
+    status, out, _ = run(capsys, "evaluate", shapes, "--model", tiny_model, "--json", "--split", "train")
+    assert status == 0 and json.loads(out)["pictures"] == 40
+
+
+def test_info_shows_the_card(capsys, tiny_model):
+    status, out, _ = run(capsys, "info", "--model", tiny_model)
+    assert status == 0 and "mobilenet_v3_small" in out and "CIDEr" in out
+    status, out, _ = run(capsys, "info", "--model", tiny_model, "--json")
+    assert "vocabulary" not in json.loads(out) and json.loads(out)["provenance"]["settings"]["seed"] == 1
+
+
+def test_train_from_the_command_line_leaves_a_model_that_captions(
+    capsys, shapes, weights_file, photos, tmp_path
+):
+    settings = shlex.split(
+        "--encoder mobilenet_v3_small --image-size 64 --hidden 16 --embedding 16 --context 16 --heads 2"
+    )
+    epochs = shlex.split("--epochs 1 --finetune-epochs 1 --min-count 1 --batch 8 --captions 2")
+    out = tmp_path / "run"
+    status, printed, err = run(
+        capsys, "train", shapes, "--out", out, "--encoder-weights", weights_file, *settings, *epochs
+    )
+    assert (status, printed) == (0, "") and "CIDEr" in err
+    assert len((out / "training" / "log.jsonl").read_text().splitlines()) == 2
+    assert run(capsys, "caption", photos / "red.png", "--model", out)[0] == 0
+
+
+def test_help_is_printed_without_loading_torch():
+    script = "import sys; from captioner.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass\n"
+    script += "assert not {'torch', 'nltk', 'torchvision'} & set(sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "evaluate" in done.stdout
+
+
+def test_the_model_in_the_box_scores_on_flickr8k_as_its_card_says(dev_evaluation):
+
+    report, predictions = dev_evaluation
+    header = json.loads((MODEL_IN_THE_BOX / "model.json").read_text())
+    stated = max(header["provenance"]["dev"].values(), key=lambda metrics: metrics["score"])
+    assert report["pictures"] == len(predictions) == 1000
+    # The card's figures are from before rounding to float16.
+    assert report["CIDEr"] == pytest.approx(stated["CIDEr"], abs=0.3)
+    assert report["BLEU-4"] == pytest.approx(stated["BLEU-4"], abs=0.3)

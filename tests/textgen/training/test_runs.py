@@ -1,0 +1,66 @@
+"""A training run's log, read as it was written, and named where it is damaged."""
+
+import json
+
+import pytest
+
+from tests.helpers.text_models import trained
+from textgen.errors import UserError
+from textgen.training.runs import RunFolder, read_log
+
+
+def written(folder, text):
+    (folder / "training").mkdir(exist_ok=True)
+    (folder / "training" / "log.jsonl").write_bytes(text if isinstance(text, bytes) else text.encode())
+    return folder
+
+
+def test_a_real_run_is_read_epoch_by_epoch():
+    lines = read_log(trained("char"))
+    assert [line["epoch"] for line in lines] == list(range(1, 9))
+    assert lines[-1]["nats"] < lines[0]["nats"] and lines[-1]["loss"] < lines[0]["loss"]
+    header = json.loads((trained("char") / "model.json").read_text())
+    assert min(line["nats"] for line in lines) == header["provenance"]["held_out"]["nats"]
+
+
+def test_what_is_logged_is_read(tmp_path):
+    (tmp_path / "training").mkdir()
+    run = RunFolder(tmp_path, "textgen train")
+    run.log({"phase": "text", "epoch": 1, "loss": 2.5})
+    run.log({"phase": "text", "epoch": 2, "loss": float("nan")})
+    first, second = read_log(tmp_path)
+    assert first == {"phase": "text", "epoch": 1, "loss": 2.5, "peak_memory_gb": first["peak_memory_gb"]}
+    assert second["loss"] != second["loss"]
+
+
+@pytest.mark.parametrize(
+    "make", [lambda path: None, lambda path: path.mkdir(), lambda path: path.write_text("")]
+)
+def test_a_folder_without_a_run_has_no_lines(tmp_path, make):
+    make(tmp_path / "run")
+    assert read_log(tmp_path / "run") == []
+
+
+def test_a_line_that_a_kill_cut_short_is_left_out(tmp_path):
+    written(tmp_path, '{"phase": "text", "loss": 2}\n{"phase": "te')
+    assert read_log(tmp_path) == [{"phase": "text", "loss": 2}]
+
+
+def test_only_figures_are_kept(tmp_path):
+    written(tmp_path, '{"phase": "text", "loss": 2, "note": "x", "done": true, "best": null}\n')
+    assert read_log(tmp_path) == [{"phase": "text", "loss": 2}]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('{"phase": "text"}\n{"phase": \n', "line 2: not JSON"),
+        ("[" * 100_000 + "\n", "line 1: not JSON"),
+        ("[1]\n", "line 1: not a line of a training run"),
+        ('{"epoch": 1}\n', "line 1: not a line of a training run"),
+        (b"\xff\xfe\n", "not the log of a training run"),
+    ],
+)
+def test_a_damaged_log_is_named(tmp_path, text, told):
+    with pytest.raises(UserError, match=r"log\.jsonl.*" + told):
+        read_log(written(tmp_path, text))
