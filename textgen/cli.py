@@ -86,7 +86,7 @@ class TrainCommand:
         keep_freed_memory()
         from textgen.train import train
 
-        train(self.corpus, self.out, self.config, self.resume, dev=self.dev, test=self.test)
+        train(self.corpus, self.out, self.config, self.resume, self.dev, self.test)
 
 
 @dataclass(frozen=True)
@@ -130,8 +130,8 @@ class EvaluateCommand:
         for name, value in (
             (f"nats a {unit}", f"{report['nats_per_token']:.4f}"),
             (f"perplexity a {unit}", f"{report['perplexity']:.2f}"),
-            (f"nats a character{least}", f"{report['nats_per_character']:.4f}"),
             (f"bits a character{least}", f"{report['bits_per_character']:.4f}"),
+            (f"nats a character{least}", f"{report['nats_per_character']:.4f}"),
             (f"perplexity a word{least}", f"{report['word_perplexity']:.2f}; {words}"),
             ("unknown", f"{report['unknown_rate']:.2%}; {report['vocabulary']:,} in the vocabulary"),
         ):

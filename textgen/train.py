@@ -75,7 +75,6 @@ def train(
     out: Path,
     config: TrainConfig,
     resume: bool = False,
-    *,
     dev: Sequence[Path] = (),
     test: Sequence[Path] = (),
 ) -> dict[str, float]:

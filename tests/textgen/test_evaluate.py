@@ -44,6 +44,52 @@ def test_a_model_is_trained_judged_compared_and_shown_from_the_command_line(caps
     assert document["kind"] == "textgen" and "vocabulary" not in document
 
 
+def test_a_corpus_in_three_files_is_trained_on_and_its_test_file_judged_once(capsys, tmp_path):
+    parts = {name: tmp_path / f"{name}.txt" for name in ("train", "valid", "test")}
+    for seed, path in enumerate(parts.values(), 1):
+        path.write_text(story(12 + seed))
+    options = ["--dev", parts["valid"], "--test", parts["test"], "--graphs", "none"]
+    status, _, err = run(capsys, "train", parts["train"], "--out", tmp_path / "run", *options, *TRAIN.split())
+    assert status == 0 and err.count("test: ") == 1
+    provenance = json.loads((tmp_path / "run" / "model.json").read_text())["provenance"]
+    assert provenance["split"] == "valid.txt"
+    assert provenance["tokens"]["train"] == len(parts["train"].read_text())
+    for part, stated in (("valid", "held_out"), ("test", "test")):
+        out = run(capsys, "evaluate", parts[part], "--split", "all", "--model", tmp_path / "run")[1]
+        assert figures(out)[0] == pytest.approx(provenance[stated]["nats"], rel=2e-3)
+    card = run(capsys, "info", tmp_path / "run")[1]
+    assert "Test, judged once" in card and f"| {provenance['test']['nats']:.4f} |" in card
+
+
+def test_a_words_perplexity_is_over_the_words_that_are_stated(capsys, tmp_path):
+    text = " ".join(story(9).split())
+    (tmp_path / "text.txt").write_text(text)
+    report = json.loads(
+        run(
+            capsys, "evaluate", tmp_path / "text.txt", "--split", "all", "--json", "--model", trained("char")
+        )[1]
+    )
+    nats = report["nats_per_character"] * report["characters"]
+    assert report["words"] == len(text.split())
+    assert report["word_perplexity"] == pytest.approx(math.exp(nats / report["words"]), rel=1e-6)
+    out = run(capsys, "evaluate", tmp_path / "text.txt", "--split", "all", "--model", trained("char"))[1]
+    assert f"{report['word_perplexity']:.2f}; {report['words']:,} words between white space" in out
+    (tmp_path / "lines.txt").write_text("Tom runs\n\nAnn sits\n")
+    report = json.loads(
+        run(
+            capsys,
+            "evaluate",
+            tmp_path / "lines.txt",
+            "--split",
+            "all",
+            "--json",
+            "--model",
+            trained("lines"),
+        )[1]
+    )
+    assert report["words"] == 6  # four, and two line ends
+
+
 def test_an_interrupted_training_is_one_line_and_status_130(capsys, tmp_path, monkeypatch):
     def stopped(*arguments):
         raise Interrupted("stopped in epoch 1; continue with --resume")

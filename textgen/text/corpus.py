@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,12 +29,17 @@ class Corpus:
     """sha256 of the texts and of where they are split."""
     notes: tuple[str, ...] = ()
     """What was left out, for people."""
+    cut: bool = False
+    """Each text of `train` goes on in the one of `held_out` in its place: a file that was cut in two."""
     test: tuple[str, ...] = ()
     """To be judged once, at the end of a training; empty where no file was given for it."""
 
     def part(self, name: str) -> tuple[str, ...]:
         """`held-out`, `train` or `all`."""
-        parts = {"held-out": self.held_out, "train": self.train, "all": (*self.train, *self.held_out)}
+        everything = (*self.train, *self.held_out)
+        if self.cut:
+            everything = tuple(map("".join, zip(self.train, self.held_out, strict=True)))
+        parts = {"held-out": self.held_out, "train": self.train, "all": everything}
         if name not in parts:
             raise UserError(f"split: unknown {name!r}; known: {', '.join(parts)}")
         if not any(parts[name]):
@@ -96,6 +102,7 @@ def load_corpus(
         ", ".join(path.name for path in dev_files) if dev else split,
         digest.hexdigest(),
         tuple(notes),
+        not (rows or dev),
         tuple(judged),
     )
 
@@ -112,19 +119,17 @@ def _texts(path: Path, lines: bool, columns: Sequence[str], notes: list[str]) ->
         return rows
     if path.suffix.lower() == ".csv":
         first = str(_table(path, text)[0])
-        raise UserError(
-            f"{path}: a CSV; choose --columns by number or name; its first row is {first[:300]}"
-        )
+        raise UserError(f"{path}: a CSV; choose --columns by number or name; its first row is {first[:300]}")
     return [line.strip() for line in text.split("\n") if line.strip()] if lines else [text]
 
 
 def _refuse_twice(*parts: Sequence[Path]) -> None:
     """Raises UserError for a file that is among two of train, dev and test: what is learnt must not be judged by."""
     names = ("train", "dev", "test")
-    seen: dict[Path, str] = {}
+    seen: dict[str, str] = {}
     for name, files in zip(names, parts, strict=True):
         for file in files:
-            before = seen.setdefault(file.resolve(), name)
+            before = seen.setdefault(os.path.realpath(file), name)
             if before != name:
                 raise UserError(f"{file}: is among the {before} files and the {name} files; give it once")
 

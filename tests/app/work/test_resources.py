@@ -205,7 +205,7 @@ def test_a_model_that_is_replaced_is_read_anew(loads, tmp_path):
 
 
 def test_a_folder_that_is_no_model_is_told_in_a_line(tmp_path):
-    with pytest.raises(UserError, match="no such folder") as caught:
+    with pytest.raises(UserError, match="no such model or folder") as caught:
         resources.captioner_of(tmp_path / "gone")
     assert str(caught.value).isprintable()
 

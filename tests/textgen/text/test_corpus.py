@@ -211,7 +211,7 @@ def test_part_names_the_parts(tmp_path):
     corpus = load_corpus([file(tmp_path, "0123456789")])
     assert corpus.part("train") == ("012345678",)
     assert corpus.part("held-out") == ("9",)
-    assert corpus.part("all") == ("012345678", "9")
+    assert corpus.part("all") == ("0123456789",)
     with pytest.raises(UserError, match="split: unknown 'test'; known: held-out, train, all"):
         corpus.part("test")
 
@@ -297,3 +297,55 @@ def test_a_huge_cell_is_read_whole(tmp_path):
     cell = "word " * 100_000
     corpus = load_corpus([file(tmp_path, f'text,n\n"{cell}",1\nb,2\n', "table.csv")], columns=["text"])
     assert corpus.train[0] == cell.strip()
+
+
+# --- files for dev and test
+
+
+def three(tmp_path):
+    return [
+        file(tmp_path, text, name)
+        for name, text in (("train.txt", "a b\nc\n"), ("valid.txt", "d\n"), ("test.txt", "e\n"))
+    ]
+
+
+@pytest.mark.parametrize("lines", [True, False])
+def test_files_for_dev_and_test_leave_all_of_train_to_learn_from(tmp_path, lines):
+    train, dev, test = three(tmp_path)
+    corpus = load_corpus([train], lines=lines, dev=[dev], test=[test])
+    texts = (("a b", "c"), ("d",), ("e",)) if lines else (("a b\nc\n",), ("d\n",), ("e\n",))
+    assert (corpus.train, corpus.held_out, corpus.test) == texts
+    assert corpus.split == "valid.txt" and corpus.names == ("train.txt",)
+
+
+def test_a_test_file_alone_leaves_the_tail_held_out(tmp_path):
+    train, _, test = three(tmp_path)
+    corpus = load_corpus([train], held_out=0.5, test=[test])
+    assert "".join((*corpus.train, *corpus.held_out)) == "a b\nc\n" and corpus.test == ("e\n",)
+
+
+def test_every_part_is_in_the_hash(tmp_path):
+    train, dev, test = three(tmp_path)
+    parts = [
+        {},
+        {"dev": [dev]},
+        {"test": [test]},
+        {"dev": [dev], "test": [test]},
+        {"dev": [test], "test": [dev]},
+    ]
+    assert len({load_corpus([train], **part).hash for part in parts}) == len(parts)
+
+
+@pytest.mark.parametrize("part", ["dev", "test"])
+def test_a_file_in_two_parts_is_refused(tmp_path, part):
+    train, *_ = three(tmp_path)
+    assert f"is among the train files and the {part} files" in refusal(
+        [train], **{part: [tmp_path / "." / "train.txt"]}
+    )
+
+
+@pytest.mark.parametrize("part", ["dev", "test"])
+def test_a_missing_or_empty_file_is_named(tmp_path, part):
+    train, *_ = three(tmp_path)
+    assert "none.txt: cannot be read" in refusal([train], **{part: [tmp_path / "none.txt"]})
+    assert "blank.txt: is empty" in refusal([train], **{part: [file(tmp_path, " ", "blank.txt")]})

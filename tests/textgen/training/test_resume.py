@@ -63,7 +63,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 import torch
-from tests import tiny_fits as t
+from tests.helpers import tiny_fits as t
 
 torch.optim.AdamW([torch.zeros(1)])  # its imports take a second: once, not in every child
 for step in range(1, t.STEPS * t.EPOCHS):
