@@ -171,7 +171,7 @@ def test_a_picture_is_opened_in_one_place():
 
 def test_torchvision_is_known_to_the_encoder_only():
     users = {name for name, tree in TREES.items() if "torchvision" in top(imports(tree))}
-    assert users == {"captioner.network.encoder"}
+    assert users == {"captioner.network.backbones"}
 
 
 def test_onnx_is_known_to_those_who_write_graphs_and_its_runtime_to_the_engine():

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torchvision import models, transforms
 
 from captioner.caption import Captioner
-from captioner.network.encoder import MEAN, STD
+from captioner.network.backbones import MEAN, STD
 from tests.benchmarks.our_models import stored
 from textgen.text.tokenizer import BOS, EOS
 

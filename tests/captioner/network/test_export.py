@@ -10,8 +10,9 @@ from torch import nn
 
 from captioner import Captioner
 from captioner.data.examples import load_dataset
-from captioner.network import encoder as encoders
+from captioner.network import backbones
 from captioner.network.decoding import DecodingConfig
+from captioner.network.encoder import Encoder
 from captioner.network.export import _encoder_graph, export_model
 from captioner.network.eyes import onnx_eyes, torch_eyes
 from captioner.network.model import CaptionModel
@@ -135,7 +136,7 @@ def eyes(name):
     if name in UNFOLDED:
         cut = nn.Sequential(nn.BatchNorm2d(3), nn.Conv2d(3, 8, 3, stride=16), nn.ReLU())
     else:
-        cut = encoders._cut(name, encoders._backbone(name))
+        cut = backbones.build_backbone(name).module
     cut.train()
     for module in cut.modules():
         if isinstance(module, nn.BatchNorm2d):
@@ -143,7 +144,8 @@ def eyes(name):
     with torch.no_grad():
         cut(torch.randn(4, 3, 64, 64))
     config = DecoderConfig(9, embedding_size=8, hidden_size=8, context_size=16, attention_heads=2)
-    encoder = encoders.Encoder(name, encoders._fold(cut.eval()))
+    features = cut(torch.zeros(2, 3, 64, 64)).shape[1]
+    encoder = Encoder(name, backbones.Backbone(cut.eval(), features))
     return CaptionModel(encoder, decoder(config)).eval()
 
 
