@@ -97,8 +97,8 @@ class TrainCommand:
     checkpoint that --resume continues; the best model so far, by CIDEr on the dev split, is always in --out.
     """
 
-    data: Data
-    """Folder of captioned pictures."""
+    data: Annotated[Positional[tuple[Path, ...]], arg(metavar="DATA...")]
+    """Folders of captioned pictures, each in a form of its own; the mean of their dev scores selects."""
     out: Annotated[Path, arg(metavar="DIR")]
     """Folder for the model; its state while it trains is in DIR/training."""
     resume: bool = False

@@ -14,8 +14,8 @@ from pathlib import Path
 import torch
 
 from captioner.caption import Captioner
-from captioner.data.examples import Dataset, Example, load_dataset
-from captioner.metrics import corpus_report
+from captioner.data.examples import Dataset, Example
+from captioner.data.several import load_datasets
 from captioner.network.encoder import pretrained_encoder
 from captioner.network.export import export_model
 from captioner.network.model import CaptionModel
@@ -26,6 +26,7 @@ from captioner.training.phases import (
     Run,
     averaging,
     cross_entropy,
+    dev_metrics,
     dev_pictures,
     evaluate,
     fine_tuning,
@@ -43,9 +44,12 @@ from textgen.training.runs import RunFolder, read_notes, say, without_folders
 _COST = 0.5  # CIDEr that 8 bits may cost
 
 
-def train(data: Path, out: Path, config: TrainConfig, resume: bool = False) -> dict[str, float]:
-    """Trains on `data`, leaves the best model in `out` and the run's state in `out/training`; its dev metrics.
+def train(
+    data: Path | Sequence[Path], out: Path, config: TrainConfig, resume: bool = False
+) -> dict[str, float]:
+    """Trains on `data`, one data set or several; leaves the best model in `out`, the run's state in `out/training`.
 
+    Returns the best model's dev metrics: of several data sets the mean of theirs, which selects, and each one's.
     With `resume` the run's own settings continue, whatever `config` says. Raises UserError for bad data or a
     folder in use, `Interrupted` when a signal stopped it.
     """
@@ -56,11 +60,12 @@ def train(data: Path, out: Path, config: TrainConfig, resume: bool = False) -> d
     read_notes(config.notes)  # now, not after an epoch
     device = pick_device(config.device)
     use_bfloat16(config.precision, device)  # a wrong setting must not begin a run
-    dataset = load_dataset(data)
+    data = [data] if isinstance(data, Path) else data
+    dataset = load_datasets(data)
     for note in dataset.notes:
         say(note)
     run = _prepare(config, folder, dataset, device)
-    folder.begin(config, str(data), dataset.hash)
+    folder.begin(config, " ".join(map(str, data)), dataset.hash)
     say(
         f"{len(run.train)} train and {len(run.dev)} dev pictures, {len(run.tokenizer)} words, "
         f"{sum(p.numel() for p in run.model.parameters()) / 1e6:.1f} million parameters, {device}"
@@ -89,8 +94,7 @@ def train(data: Path, out: Path, config: TrainConfig, resume: bool = False) -> d
 def _exported_score(run: Run, out: Path) -> float:
     """CIDEr of the exported model on the dev split."""
     found = Captioner.load(out, "onnx").caption_each(example.path for example in run.dev)
-    said = {example.id: captions[0].text for example, captions in zip(run.dev, found, strict=True)}
-    return corpus_report(said, run.dev_references)["CIDEr"]
+    return dev_metrics(run.dev, [captions[0].text for captions in found])["CIDEr"]
 
 
 def _run_phases(run: Run, done: dict[str, dict], keep: Callable, resume: bool) -> None:
@@ -134,7 +138,9 @@ def _phase_once(result: Path, phase: Callable[[], dict]) -> dict:
 
 def _prepare(config: TrainConfig, folder: RunFolder, dataset: Dataset, device: torch.device) -> Run:
     train, dev = dataset.split("train"), dataset.split("dev")
-    model, tokenizer, parent = _new_model(config, train) if config.start_from is None else _old_model(config)
+    model, tokenizer, size, parent = (
+        _new_model(config, train) if config.start_from is None else _old_model(config)
+    )
     return Run(
         config,
         folder,
@@ -145,19 +151,17 @@ def _prepare(config: TrainConfig, folder: RunFolder, dataset: Dataset, device: t
         train,
         dev,
         [caption_ids(example, tokenizer, config.max_length) for example in train],
-        {example.id: example.captions for example in dev},
         device,
+        size,
     )
 
 
-def _old_model(config: TrainConfig) -> tuple[CaptionModel, Tokenizer, dict]:
+def _old_model(config: TrainConfig) -> tuple[CaptionModel, Tokenizer, int, dict]:
     model, tokenizer, size, header, _ = read_model(config.start_from)
-    if size != config.image_size:
-        raise UserError(f"image_size: {config.start_from} sees {size} pixels a side, not {config.image_size}")
-    return model, tokenizer, header["provenance"]
+    return model, tokenizer, config.image_size or size, header["provenance"]
 
 
-def _new_model(config: TrainConfig, train: Sequence[Example]) -> tuple[CaptionModel, Tokenizer, None]:
+def _new_model(config: TrainConfig, train: Sequence[Example]) -> tuple[CaptionModel, Tokenizer, int, None]:
     tokenizer = WordTokenizer.fit(
         (caption for example in train for caption in example.captions), config.min_count, punctuation=False
     )
@@ -175,15 +179,24 @@ def _new_model(config: TrainConfig, train: Sequence[Example]) -> tuple[CaptionMo
         )
     )
     encoder = pretrained_encoder(config.encoder, config.encoder_weights)
-    return CaptionModel(encoder, decoder, config.feature_dropout), tokenizer, None
+    size = config.image_size or encoder.size
+    return CaptionModel(encoder, decoder, config.feature_dropout), tokenizer, size, None
+
+
+def _count(examples: Sequence[Example], source: str) -> int:
+    return sum(example.source == source for example in examples)
 
 
 def _header(run: Run, phases: dict[str, dict]) -> dict:
+    sources = {
+        name: {"train": _count(run.train, name), "dev": _count(run.dev, name)} for name in run.dataset.sources
+    }
     provenance = {
         "command": run.folder.command,
         "data": run.dataset.format,
         "data_hash": run.dataset.hash,
         "pictures": {"train": len(run.train), "dev": len(run.dev)},
+        **({"sources": sources} if len(sources) > 1 else {}),
         "settings": without_folders(run.config),
         "dev": phases,
         "torch": torch.__version__,
@@ -191,4 +204,4 @@ def _header(run: Run, phases: dict[str, dict]) -> dict:
     if run.parent:
         provenance["started_from"] = run.parent
     notes = read_notes(run.config.notes)
-    return model_header(run.model, run.tokenizer, run.config.image_size, provenance, notes)
+    return model_header(run.model, run.tokenizer, run.size, provenance, notes)

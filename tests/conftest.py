@@ -27,7 +27,7 @@ def draw(colour: str, shape: str, size: int = 64, offset: int = 0) -> Image.Imag
     return image
 
 
-def world(folder: Path, copies: int = 6) -> Path:
+def world(folder: Path, copies: int = 6, size: int = 64) -> Path:
     """A CSV data set of drawn shapes: train, and one dev picture of each kind."""
     (folder / "Images").mkdir(parents=True)
     lines = ["image,caption,split"]
@@ -35,7 +35,7 @@ def world(folder: Path, copies: int = 6) -> Path:
         for shape in SHAPES:
             for copy in range(copies):
                 name = f"{colour}-{shape}-{copy}.png"
-                draw(colour, shape, offset=2 * copy - copies).save(folder / "Images" / name)
+                draw(colour, shape, size, offset=2 * copy - copies).save(folder / "Images" / name)
                 split = "dev" if copy == 0 else "train"
                 lines += [f"{name},A {colour} {shape} on grey paper .,{split}"]
                 lines += [f"{name},There is a {colour} {shape} .,{split}"]

@@ -27,6 +27,7 @@ class Example:
     path: Path
     captions: tuple[str, ...]
     split: str  # train, dev or test
+    source: str = ""  # the data set's name, where there are several
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,11 @@ class Dataset:
     examples: tuple[Example, ...]
     notes: tuple[str, ...]
     hash: str  # sha256 of ids, splits and captions; not of the pictures' bytes
+
+    @property
+    def sources(self) -> list[str]:
+        """Names of the data sets, where there are several; else one that is empty."""
+        return sorted({example.source for example in self.examples})
 
     def split(self, name: str) -> list[Example]:
         """The examples of train, dev (also val, valid, validation), test, or all.

@@ -52,6 +52,11 @@ def training_phases(header: dict) -> list[tuple[str, dict[str, float]]]:
     ]
 
 
+def source_score(source: str, name: str) -> str:
+    """What the score `name` on one of several data sets is called among the metrics of a phase."""
+    return f"{source} {name}"
+
+
 def _stages(header: dict) -> Iterator[dict]:
     """The provenance of each of its trainings, the last first."""
     stage = header["provenance"]
@@ -71,6 +76,10 @@ def _stage(provenance: dict) -> list[str]:
         "",
         f"- data: {provenance['data']}, {pictures['train']} train and {pictures['dev']} dev pictures, "
         f"sha256 of ids, captions and splits `{provenance['data_hash']}`",
+        *(
+            f"    - {source}: {counts['train']} train and {counts['dev']} dev pictures"
+            for source, counts in provenance.get("sources", {}).items()
+        ),
         f"- started from: {start or settings['encoder_weights'] or 'the weights that torchvision downloads'}",
         *([f"- averaged with {settings['average_with']}"] if settings.get("average_with") else []),
         f"- seed {settings['seed']}, torch {provenance['torch']}; all settings are in `model.json`",
@@ -82,4 +91,7 @@ def _stage(provenance: dict) -> list[str]:
     ]
     for phase, metrics in provenance["dev"].items():
         lines.append(f"| {phase} | " + " | ".join(f"{metrics[name]:.2f}" for name in SCORES) + " |")
+        for source in provenance.get("sources", ()):
+            found = [metrics[source_score(source, name)] for name in SCORES]
+            lines.append(f"| {phase}: {source} | " + " | ".join(f"{value:.2f}" for value in found) + " |")
     return lines

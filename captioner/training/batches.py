@@ -23,12 +23,18 @@ from textgen.text.tokenizer import EOS, Tokenizer
 
 @dataclass(frozen=True)
 class CaptionBatch:
-    """B pictures with k captions each; the rows of a picture stand together."""
+    """B pictures with N captions, those of a picture together.
+
+    A picture has from one caption to many. With equal weights those with many would dominate, with equal pictures the
+    few captions of those with one: a caption of a picture that has n in the batch weighs n ** -0.5, between the two.
+    """
 
     indices: np.ndarray  # (B,) places in the split
     pictures: np.ndarray  # features (B, L, D) float16, or pixels (B, S, S, 3) uint8
-    inputs: np.ndarray  # (B * k, T) ids from BOS on
-    targets: np.ndarray  # (B * k, T) the ids that follow, PAD where there is none
+    inputs: np.ndarray  # (N, T) ids from BOS on
+    targets: np.ndarray  # (N, T) the ids that follow, PAD where there is none
+    owners: np.ndarray  # (N,) which of the pictures each caption is of
+    weights: np.ndarray  # (N,) how much each caption counts
 
 
 def caption_ids(example: Example, tokenizer: Tokenizer, max_length: int) -> list[list[int]]:
@@ -41,7 +47,7 @@ class _CaptionBatches(ABC):
     """Order, captions and read-ahead; subclasses fetch the pictures."""
 
     def __init__(self, ids: Sequence[Sequence[Sequence[int]]], batch: int, captions: int, seed: int):
-        """`ids`: of each picture, its captions. `batch` pictures with `captions` each make a step."""
+        """`ids`: of each picture, its captions. `batch` pictures with at most `captions` each make a step."""
         self._ids = ids
         self._batch = min(batch, len(ids))
         self._captions = captions
@@ -57,14 +63,20 @@ class _CaptionBatches(ABC):
         def make(position: int) -> CaptionBatch:
             indices = order[position * self._batch : (position + 1) * self._batch]
             rng = np.random.default_rng((self._seed, epoch, position))
-            rows = [caption for index in indices for caption in self._choose(self._ids[index], rng)]
-            return CaptionBatch(indices, self._pictures(indices, rng), *pad_rows(rows))
+            chosen = [self._choose(self._ids[index], rng) for index in indices]
+            counts = np.array([len(captions) for captions in chosen])
+            return CaptionBatch(
+                indices,
+                self._pictures(indices, rng),
+                *pad_rows([caption for captions in chosen for caption in captions]),
+                np.repeat(np.arange(len(indices)), counts),
+                np.repeat(counts**-0.5, counts).astype(np.float32),
+            )
 
         return read_ahead(make, range(start, len(self)))
 
     def _choose(self, captions: Sequence[Sequence[int]], rng: np.random.Generator) -> list[Sequence[int]]:
-        again = len(captions) < self._captions
-        return [captions[i] for i in rng.choice(len(captions), self._captions, replace=again)]
+        return [captions[i] for i in rng.permutation(len(captions))[: self._captions]]
 
     @abstractmethod
     def _pictures(self, indices: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -14,15 +14,16 @@ class TrainConfig:
     """Everything that decides a training; kept in the run's folder and in the model card."""
 
     encoder: str = "mobilenet_v2"
-    """Backbone: a torchvision classification model."""
+    """Backbone: a classification model of torchvision, or timm/NAME for one of timm's."""
     encoder_weights: Path | None = None
-    """Local file of the backbone's ImageNet weights, where torchvision cannot download them."""
+    """Local file of the backbone's ImageNet weights, where they cannot be downloaded."""
     start_from: Path | None = None
     """Start from this trained model, with its vocabulary, backbone and sizes, instead of a new one."""
     notes: Path | None = None
     """Markdown for the model's card: what it is bad at, licences, whatever its users should know."""
-    image_size: int = 224
-    """Pixels a side: the whole picture is resized to this square."""
+    image_size: int | None = None
+    """Pixels a side of the square that the whole picture is resized to; unless told, as many as the backbone was made
+    for, or the model that is started from."""
     cell: str = "lstm"
     """lstm, gru or rnn."""
     layers: int = 2
@@ -46,7 +47,7 @@ class TrainConfig:
     batch: int = 32
     """Pictures a step."""
     captions: int = 5
-    """Captions a picture and step."""
+    """Captions a picture and step, at most."""
     label_smoothing: float = 0.1
     """Share of the target spread over the vocabulary."""
     epochs: int = 8
@@ -98,7 +99,7 @@ class TrainConfig:
                 raise UserError(f"{name}: {getattr(self, name)} must be 0 or more")
         if not 0 <= self.seed < 2**32:
             raise UserError(f"seed: {self.seed} is outside 0 to {2**32 - 1}")
-        if not 32 <= self.image_size <= 1024:
+        if self.image_size is not None and not 32 <= self.image_size <= 1024:
             raise UserError(f"image_size: {self.image_size} is outside 32 to 1024 pixels")
         if not 0 < self.crop <= 1:
             raise UserError(f"crop: {self.crop} must be above 0 and at most 1")

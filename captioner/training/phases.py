@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from captioner.data.examples import Dataset, Example
 from captioner.metrics import SCORES, CiderD, corpus_report
+from captioner.network.card import source_score
 from captioner.network.decoding import DEFAULT_DECODING, decode
 from captioner.network.model import CaptionModel
 from captioner.network.stored import read_model
@@ -50,8 +51,8 @@ class Run:
     train: list[Example]
     dev: list[Example]
     train_ids: list[list[list[int]]]
-    dev_references: dict[str, Sequence[str]]
     device: torch.device
+    size: int  # pixels a side of the pictures
     best_score: float = -1.0
     dev_pixels: np.ndarray | None = None
 
@@ -59,7 +60,7 @@ class Run:
 def cross_entropy(run: Run, folder: Path, keep: Keep, resume: bool) -> dict[str, float]:
     """Trains bridge and decoder on cached features; the encoder is frozen. Returns the best dev metrics."""
     config, model = run.config, run.model
-    cache = CachedFeatures(run.folder.state / "features", model.encoder, config.image_size)
+    cache = CachedFeatures(run.folder.state / "features", model.encoder, run.size)
     features = {name: cache.of(getattr(run, name), flip=name == "train") for name in ("train", "dev")}
     batches = FeatureBatches(features["train"], run.train_ids, config.batch, config.captions, config.seed)
 
@@ -191,7 +192,7 @@ def _fit(
 def _picture_batches(run: Run, seed: int) -> PictureBatches:
     config = run.config
     return PictureBatches(
-        run.train, run.train_ids, config.batch, config.captions, seed, config.image_size, config.crop
+        run.train, run.train_ids, config.batch, config.captions, seed, run.size, config.crop
     )
 
 
@@ -204,20 +205,24 @@ def _groups(model: CaptionModel, encoder_rate: float, rate: float) -> list[tuple
 def _caption_loss(
     decoder: RNNDecoder, context: Tensor, batch: CaptionBatch, label_smoothing: float
 ) -> Tensor:
-    """Mean negative log-likelihood of the words of `batch`, padding left out."""
-    inputs, targets = (torch.from_numpy(a).to(context.device) for a in (batch.inputs, batch.targets))
-    features, _ = decoder.hidden(inputs, decoder.start(context, len(inputs)))
+    """Weighted mean of the negative log-likelihood of the words of `batch`, padding left out."""
+    inputs, targets, owners, weights = (
+        torch.from_numpy(a).to(context.device)
+        for a in (batch.inputs, batch.targets, batch.owners, batch.weights)
+    )
+    state = decoder.select(decoder.start(context, len(context)), owners)
+    features, _ = decoder.hidden(inputs, state)
     real = targets != PAD
     logits = decoder.logits(features[real]).float()
-    return F.cross_entropy(logits, targets[real], label_smoothing=label_smoothing)
+    nll = F.cross_entropy(logits, targets[real], label_smoothing=label_smoothing, reduction="none")
+    weights = weights[:, None].expand_as(targets)[real]
+    return (weights * nll).sum() / weights.sum()
 
 
 def dev_pictures(run: Run) -> Callable[[int, int], Tensor]:
     """Contexts of the dev pictures from one place to another, read as people's photos are."""
     if run.dev_pixels is None:
-        run.dev_pixels = np.stack(
-            [picture_pixels(example.path, run.config.image_size) for example in run.dev]
-        )
+        run.dev_pixels = np.stack([picture_pixels(example.path, run.size) for example in run.dev])
     return lambda start, end: run.model.context(torch.from_numpy(run.dev_pixels[start:end]).to(run.device))
 
 
@@ -231,9 +236,21 @@ def evaluate(run: Run, contexts, batch: int = 50) -> dict[str, float]:
         for start in range(0, len(run.dev), batch):
             context = contexts(start, start + batch).float().cpu().numpy()
             texts += [found[0].text for found in decode(engine, context, run.tokenizer, DEFAULT_DECODING)]
-    report = corpus_report(dict(zip(run.dev_references, texts, strict=True)), run.dev_references)
+    metrics = dev_metrics(run.dev, texts)
     for example, text in list(zip(run.dev, texts, strict=True))[:: max(1, len(texts) // 3)][:3]:
         say(f"  {example.id}: {text}")
-    metrics = {name: round(report[name], 2) for name in SCORES}
-    say("  " + ", ".join(f"{name} {value:.1f}" for name, value in metrics.items()))
-    return {"score": report["CIDEr"], **metrics}
+    say("  " + ", ".join(f"{name} {metrics[name]:.1f}" for name in metrics))
+    return {"score": metrics["CIDEr"], **metrics}
+
+
+def dev_metrics(dev: Sequence[Example], texts: Sequence[str]) -> dict[str, float]:
+    """The scores of captions of dev pictures; of several data sets the mean of theirs, and theirs, by their names."""
+    found: dict[str, dict[str, float]] = {}
+    for source in sorted({example.source for example in dev}):
+        said = {e.id: text for e, text in zip(dev, texts, strict=True) if e.source == source}
+        found[source] = corpus_report(said, {e.id: e.captions for e in dev if e.source == source})
+    metrics = {name: sum(report[name] for report in found.values()) / len(found) for name in SCORES}
+    if len(found) > 1:
+        for source, report in found.items():
+            metrics |= {source_score(source, name): report[name] for name in SCORES}
+    return {name: round(value, 2) for name, value in metrics.items()}

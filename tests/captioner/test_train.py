@@ -23,7 +23,7 @@ from captioner.metrics import SCORES
 from captioner.network.decoding import DecodingConfig
 from captioner.train import train
 from captioner.training.augmentation import augment, can_mirror
-from captioner.training.batches import CaptionBatch, PictureBatches
+from captioner.training.batches import CaptionBatch, FeatureBatches, PictureBatches
 from captioner.training.config import TrainConfig
 from captioner.training.phases import _caption_loss
 from tests.conftest import draw, world
@@ -272,7 +272,12 @@ def test_padding_does_not_change_the_loss():
     rows = [[5, 6, EOS], [7, EOS]]
 
     def loss(inputs, targets):
-        return _caption_loss(decoder, context, CaptionBatch(None, None, inputs, targets), 0.1)
+        return _caption_loss(
+            decoder,
+            context,
+            CaptionBatch(None, None, inputs, targets, np.arange(2), np.ones(2, np.float32)),
+            0.1,
+        )
 
     inputs, targets = pad_rows(rows)
     wider = [np.pad(a, ((0, 0), (0, 4)), constant_values=PAD) for a in (inputs, targets)]
@@ -305,3 +310,50 @@ def test_a_crop_of_everything_is_the_whole_picture():
     assert (augment(image, 32, 1.0, True, np.array([0, 0.5, 0, 0, 0.9])) == whole).all()
     assert (augment(image, 32, 1.0, True, np.array([0, 0.5, 0, 0, 0.1])) == whole[:, ::-1]).all()
     assert (augment(image, 32, 1.0, False, np.array([0, 0.5, 0, 0, 0.1])) == whole).all()
+
+
+# --- pictures with few and many captions, and several data sets
+
+
+def test_pictures_have_between_one_and_as_many_captions_as_are_asked_for():
+    ids = [[[5, EOS]], [[6, EOS], [7, EOS]], [[n, EOS] for n in range(10, 17)]]
+    features = np.zeros((3, 1, 4, 8), np.float16)
+    (batch,) = FeatureBatches(features, ids, batch=3, captions=5, seed=0).epoch(0, 0)
+    counts = np.bincount(batch.owners, minlength=3)
+    assert dict(zip(batch.indices.tolist(), counts.tolist(), strict=True)) == {0: 1, 1: 2, 2: 5}
+    assert np.allclose(batch.weights, counts[batch.owners] ** -0.5)
+    for place, index in enumerate(batch.indices):
+        mine = [row[row != PAD].tolist() for row in batch.targets[batch.owners == place]]
+        assert len({tuple(row) for row in mine}) == len(mine)  # none twice
+        assert all(row in ids[index] for row in mine)
+
+
+def test_a_caption_is_learnt_with_its_own_picture():
+    torch.manual_seed(0)
+    decoder = RNNDecoder(
+        DecoderConfig(20, hidden_size=16, embedding_size=8, context_size=8, attention_heads=2)
+    ).eval()
+    context = torch.randn(3, 4, 8)
+    inputs, targets = pad_rows([[5, EOS], [6, EOS], [7, 8, EOS], [9, EOS]])
+    owners, weights = np.array([0, 1, 1, 2]), np.array([1, 0.5, 0.5, 1], np.float32)
+
+    def loss(rows, weights):
+        batch = CaptionBatch(None, None, inputs[rows], targets[rows], owners[rows], weights)
+        return _caption_loss(decoder, context, batch, 0.0)
+
+    alone = torch.stack([loss([row], np.ones(1, np.float32)) for row in range(4)])
+    words = torch.tensor([2, 2, 3, 2]) * torch.from_numpy(weights)
+    assert torch.allclose(loss(slice(None), weights), (alone * words).sum() / words.sum(), atol=1e-6)
+
+
+def test_two_data_sets_are_learnt_and_judged_together(shapes, tiny_settings, tmp_path):
+    other = world(tmp_path / "others", copies=3, size=48)
+    out = tmp_path / "model"
+    settings = {**tiny_settings, "epochs": 1, "finetune_epochs": 0, "scst_epochs": 0, "average_with": None}
+    metrics = train([shapes, other], out, TrainConfig(**settings))
+    own = [metrics[f"{path.name} CIDEr"] for path in (shapes, other)]
+    assert metrics["CIDEr"] == pytest.approx(sum(own) / 2, abs=0.02)
+    provenance = json.loads((out / "model.json").read_text())["provenance"]
+    assert provenance["sources"][other.name] == {"train": 16, "dev": 8}
+    card = (out / "README.md").read_text()
+    assert f"cross-entropy: {other.name} |" in card and f"{other.name}: 16 train and 8 dev pictures" in card
