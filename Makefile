@@ -1,8 +1,8 @@
 # make caption PHOTO=my.jpg   the caption of a photo (without PHOTO: of the example photos)
 # make generate PROMPT="..."  the prompt read on, by MODEL=shakespeare (unless told), MODEL=novels or a folder
 # make app                    the page, in a browser; PORT=8501 unless told
-# make test                   style and tests
-# make bench                  speed and memory, as the README quotes them
+# make test                   style, types and tests
+# make bench                  speed and memory, as docs/speed.md quotes them
 #
 # Captions, text and scores need no torch: .venv is small. Tests train, too: .venv-test has everything.
 
