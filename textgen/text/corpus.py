@@ -112,9 +112,7 @@ def _texts(path: Path, lines: bool, columns: Sequence[str], notes: list[str]) ->
         return rows
     if path.suffix.lower() == ".csv":
         first = str(_table(path, text)[0])
-        raise UserError(
-            f"{path}: a CSV; choose --columns by number or name; its first row is {first[:300]}"
-        )
+        raise UserError(f"{path}: a CSV; choose --columns by number or name; its first row is {first[:300]}")
     return [line.strip() for line in text.split("\n") if line.strip()] if lines else [text]
 
 
