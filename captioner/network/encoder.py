@@ -6,6 +6,7 @@ from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -16,9 +17,11 @@ from textgen.errors import UserError
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 
+M = TypeVar("M", bound=nn.Module)
+
 
 def _features(model: nn.Module) -> nn.Sequential:
-    return nn.Sequential(*model.features.children())
+    return nn.Sequential(*model.get_submodule("features").children())
 
 
 def _without(last: int) -> Callable[[nn.Module], nn.Sequential]:
@@ -54,6 +57,8 @@ class Encoder(nn.Module):
         super().__init__()
         self.name = name
         self.backbone = backbone.to(memory_format=torch.channels_last)
+        self.mean: Tensor  # the two are no weights, and move with the model
+        self.std: Tensor
         self.register_buffer("mean", torch.tensor(MEAN).view(3, 1, 1) * 255, persistent=False)
         self.register_buffer("std", torch.tensor(STD).view(3, 1, 1) * 255, persistent=False)
         with torch.no_grad():
@@ -159,7 +164,7 @@ def _read(path: Path) -> dict[str, Tensor]:
         raise UserError(f"{path}: not a .safetensors or .pth file of weights, or damaged") from error
 
 
-def _fold(module: nn.Module) -> nn.Module:
+def _fold(module: M) -> M:
     """`module` with every batch norm folded into the convolution that it follows, in place."""
     children = list(module.named_children())
     for (name, child), (next_name, following) in pairwise(children):
