@@ -1,8 +1,9 @@
 # make caption PHOTO=my.jpg   the caption of a photo (without PHOTO: of the example photos)
 # make generate PROMPT="..."  the prompt read on, by MODEL=shakespeare (unless told), MODEL=novels or a folder
 # make app                    the page, in a browser; PORT=8501 unless told
-# make test                   style and tests
-# make bench                  speed and memory, as the README quotes them
+# make test                   style, types and tests
+# make test-quick             the same without the tests that train, open pages or start many processes
+# make bench                  speed and memory, as docs/speed.md quotes them
 #
 # Captions, text and scores need no torch: .venv is small. Tests train, too: .venv-test has everything.
 
@@ -10,7 +11,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 TEST_BIN := .venv-test/bin
 
-.PHONY: caption generate app test bench clean
+.PHONY: caption generate app style test test-quick bench clean
 
 caption: .venv/installed
 	@$(BIN)/captioner caption $(if $(PHOTO),"$(PHOTO)",captioner/examples)
@@ -22,10 +23,16 @@ generate: .venv/installed
 app: .venv/installed-app
 	@$(BIN)/captioner app $(if $(PORT),--port $(PORT))
 
-test: .venv/installed .venv-test/installed
+style: .venv-test/installed
 	$(TEST_BIN)/ruff check .
 	$(TEST_BIN)/ruff format --check .
+	$(TEST_BIN)/mypy
+
+test: .venv/installed style
 	LIGHT_PYTHON=$(BIN)/python $(TEST_BIN)/python -m pytest
+
+test-quick: style
+	$(TEST_BIN)/python -m pytest -m "not slow"
 
 bench: .venv/installed .venv-test/installed-bench
 	$(TEST_BIN)/python -m tests.benchmarks

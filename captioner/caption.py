@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from itertools import islice
 from threading import Semaphore
+from typing import TypedDict, TypeVar, Unpack, overload
 
 import numpy as np
 
@@ -18,9 +19,27 @@ from captioner.network.stored import BOX, load_model
 from captioner.pictures.load import Source, picture_pixels
 from captioner.pictures.refusals import ImageError
 from textgen.engine.protocol import StepModel
+from textgen.storage.bundle import Header
 from textgen.text.tokenizer import Tokenizer
 
 BATCH = 8  # pictures that are put into words side by side
+
+
+One = TypeVar("One", bound=Source)
+
+
+class CaptionSettings(TypedDict, total=False):
+    """What `Captioner.caption` takes by name."""
+
+    n: int
+    beam: int
+    temperature: float | None
+    top_k: int
+    top_p: float
+    seed: int | None
+    max_length: int
+    attention: bool
+    batch: int
 
 
 class Captioner:
@@ -32,7 +51,7 @@ class Captioner:
         engine: StepModel,
         tokenizer: Tokenizer,
         size: int,
-        header: dict,
+        header: Header,
         hash: str,
         workers: int = 1,
     ):
@@ -51,16 +70,24 @@ class Captioner:
         """sha256 of the weights' file."""
 
     @classmethod
-    def load(cls, model: str | os.PathLike | None = None, engine: str = "auto") -> Captioner:
+    def load(cls, model: str | os.PathLike[str] | None = None, engine: str = "auto") -> Captioner:
         """A model in the box by its name, or the one in a folder. Raises UserError naming what is wrong with it.
 
         `engine` is `onnx` (ONNX Runtime), `torch`, or `auto`: the first where the model has graphs.
         """
         return cls(*load_model(BOX.find(model), engine))
 
+    @overload
+    def caption(self, pictures: Source, **settings: Unpack[CaptionSettings]) -> list[Caption]: ...
+
+    @overload
+    def caption(
+        self, pictures: list[One] | tuple[One, ...], **settings: Unpack[CaptionSettings]
+    ) -> list[list[Caption]]: ...
+
     def caption(
         self,
-        pictures: Source | Sequence[Source],
+        pictures: Source | list[One] | tuple[One, ...],
         *,
         n: int = 1,
         beam: int = DEFAULT_DECODING.beam,
@@ -80,13 +107,13 @@ class Captioner:
         file that is no picture and for settings out of range.
         """
         config = DecodingConfig(n, beam, temperature, top_k, top_p, seed, max_length)
-        one = not isinstance(pictures, list | tuple)
+        sources: Sequence[Source] = pictures if isinstance(pictures, list | tuple) else [pictures]
         captions = []
-        for found in self.caption_each([pictures] if one else pictures, config, attention, batch):
+        for found in self.caption_each(sources, config, attention, batch):
             if isinstance(found, ImageError):
                 raise found
             captions.append(found)
-        return captions[0] if one else captions
+        return captions if isinstance(pictures, list | tuple) else captions[0]
 
     def caption_each(
         self,
@@ -103,7 +130,7 @@ class Captioner:
         work = partial(self._caption_batch, config=config, attention=attention)
         left = iter(pictures)
         turns = iter(lambda: list(islice(left, batch * self.workers)), [])
-        under_way: deque[Future] = deque()
+        under_way: deque[Future[list[list[Caption] | ImageError]]] = deque()
         pool = ThreadPoolExecutor(self.workers)
         try:
             for sources in turns:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
@@ -277,7 +277,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return command_line.main("captioner", "Captions for photos, offline, on an ordinary CPU.", COMMANDS, argv)
 
 
-def _print_report(report: dict, as_json: bool) -> None:
+def _print_report(report: Mapping[str, Any], as_json: bool) -> None:
     if as_json:
         return print_json(report)
     for note in (*report["notes"], *report.get("unreadable", {}).values()):

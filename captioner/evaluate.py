@@ -47,12 +47,12 @@ def evaluate(
     started = time.perf_counter()
     found = _captions(captioner, examples.values(), config, watch or _terminal_bar(split))
     seconds = time.perf_counter() - started
-    bad = {key: str(captions) for key, captions in found.items() if isinstance(captions, ImageError)}
+    bad = {key: str(caption) for key, caption in found.items() if isinstance(caption, ImageError)}
     if len(bad) > _MOST_BAD * len(examples):
         raise UserError(
             f"{len(bad)} of {len(examples)} pictures cannot be read; first: {next(iter(bad.values()))}"
         )
-    captions = {key: found[key] for key in examples if key not in bad}
+    captions = {key: caption for key, caption in found.items() if not isinstance(caption, ImageError)}
     predictions = {key: caption.text for key, caption in captions.items()}
     if save:
         save_predictions(save, predictions)
@@ -68,7 +68,10 @@ def evaluate(
     if report_config.report:
 
         def look(file: Path) -> Caption:
-            return next(captioner.caption_each([file], config, attention=True))[0]
+            captions = next(captioner.caption_each([file], config, attention=True))
+            if isinstance(captions, ImageError):
+                raise captions
+            return captions[0]
 
         files = {key: examples[key].path for key in captions}
         write_page(report_config.report, report, corpus, files, look=look)

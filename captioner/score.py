@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import arg
 
 from captioner.metrics import BadReferences, Corpus
+from captioner.metrics.checks import Key
 from captioner.metrics.stopping import Check, go_on
 from captioner.pictures.files import told_apart
 from textgen.errors import UserError
 from textgen.storage.files import atomic_write, check_output
+
+if TYPE_CHECKING:
+    from captioner.report.gallery import Look
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,7 @@ def score(
     with _naming(predictions, references[0]):
         corpus = Corpus.of(found.predictions, found.references, check)
     rival = None
-    if found.other is not None:
+    if other is not None and found.other is not None:
         with _naming(other, references[0]):
             rival = corpus.spoken_by(found.other, check)
     names = told_apart([path for path in (predictions, other) if path])
@@ -96,12 +100,12 @@ def _naming(predictions: Path, references: Path) -> Iterator[None]:
 
 
 def full_report(
-    corpus: Corpus,
+    corpus: Corpus[Key],
     config: ReportConfig,
     name: str,
     *,
     train: Iterable[str] | None = None,
-    other: Corpus | None = None,
+    other: Corpus[Key] | None = None,
     other_name: str = "",
     notes: Sequence[str] = (),
     check: Check = go_on,
@@ -126,7 +130,7 @@ def full_report(
     return report
 
 
-def _extra(corpus: Corpus, config: ReportConfig) -> dict[str, float]:
+def _extra(corpus: Corpus[Key], config: ReportConfig) -> dict[str, float]:
     from captioner.metrics.java import meteor, spice
 
     wanted = {"METEOR 1.5": config.meteor and meteor, "SPICE": config.spice and spice}
@@ -138,11 +142,11 @@ def _extra(corpus: Corpus, config: ReportConfig) -> dict[str, float]:
 def write_page(
     path: Path,
     report: Mapping[str, Any],
-    corpus: Corpus,
-    files: Mapping[Hashable, Path],
+    corpus: Corpus[Key],
+    files: Mapping[Key, Path],
     *,
-    other: Corpus | None = None,
-    look=None,
+    other: Corpus[Key] | None = None,
+    look: Look | None = None,
 ) -> None:
     """The report as a page with a gallery of pictures; `files` and `look` as in `captioner.report.gallery`."""
     from captioner.report.gallery import gallery

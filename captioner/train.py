@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 import torch
 
@@ -34,6 +35,7 @@ from captioner.training.phases import (
 )
 from textgen.decoder.rnn import DecoderConfig, RNNDecoder
 from textgen.errors import Interrupted, UserError
+from textgen.storage.bundle import Header
 from textgen.storage.files import atomic_write
 from textgen.text.tokenizer import Tokenizer, WordTokenizer
 from textgen.training.checkpoint import load_state
@@ -42,6 +44,12 @@ from textgen.training.export import export_trained
 from textgen.training.runs import RunFolder, read_notes, say, without_folders
 
 _COST = 0.5  # CIDEr that 8 bits may cost
+
+
+class _Keep(Protocol):
+    """Writes the model whose metrics are the best of all phases so far; `name` is its phase."""
+
+    def __call__(self, metrics: dict[str, float], name: str) -> None: ...
 
 
 def train(
@@ -70,7 +78,7 @@ def train(
         f"{len(run.train)} train and {len(run.dev)} dev pictures, {len(run.tokenizer)} words, "
         f"{sum(p.numel() for p in run.model.parameters()) / 1e6:.1f} million parameters, {device}"
     )
-    done: dict[str, dict] = {}
+    done: dict[str, dict[str, float]] = {}
 
     def keep(metrics: dict[str, float], name: str) -> None:
         if metrics["score"] > run.best_score:
@@ -93,11 +101,11 @@ def train(
 
 def _exported_score(run: Run, out: Path) -> float:
     """CIDEr of the exported model on the dev split."""
-    found = Captioner.load(out, "onnx").caption_each(example.path for example in run.dev)
+    found = Captioner.load(out, "onnx").caption([example.path for example in run.dev])
     return dev_metrics(run.dev, [captions[0].text for captions in found])["CIDEr"]
 
 
-def _run_phases(run: Run, done: dict[str, dict], keep: Callable, resume: bool) -> None:
+def _run_phases(run: Run, done: dict[str, dict[str, float]], keep: _Keep, resume: bool) -> None:
     """Runs what is not done yet; `done` gets each phase's best metrics."""
     config, state = run.config, run.folder.state
     if config.start_from:
@@ -128,18 +136,19 @@ def _run_phases(run: Run, done: dict[str, dict], keep: Callable, resume: bool) -
         run.best_score = max(run.best_score, done[name]["score"])
 
 
-def _phase_once(result: Path, phase: Callable[[], dict]) -> dict:
+def _phase_once(result: Path, phase: Callable[[], dict[str, float]]) -> dict[str, float]:
     """`phase()`'s metrics, kept in `result` so that a resumed run does not repeat it."""
     if not result.exists():
-        metrics = phase()
-        atomic_write(result, lambda file: file.write(json.dumps(metrics).encode()))
-    return json.loads(result.read_text(encoding="utf-8"))
+        text = json.dumps(phase())
+        atomic_write(result, lambda file: file.write(text.encode()))
+    metrics: dict[str, float] = json.loads(result.read_text(encoding="utf-8"))
+    return metrics
 
 
 def _prepare(config: TrainConfig, folder: RunFolder, dataset: Dataset, device: torch.device) -> Run:
     train, dev = dataset.split("train"), dataset.split("dev")
     model, tokenizer, size, parent = (
-        _new_model(config, train) if config.start_from is None else _old_model(config)
+        _new_model(config, train) if config.start_from is None else _old_model(config, config.start_from)
     )
     return Run(
         config,
@@ -156,12 +165,14 @@ def _prepare(config: TrainConfig, folder: RunFolder, dataset: Dataset, device: t
     )
 
 
-def _old_model(config: TrainConfig) -> tuple[CaptionModel, Tokenizer, int, dict]:
-    model, tokenizer, size, header, _ = read_model(config.start_from)
+def _old_model(config: TrainConfig, start: Path) -> tuple[CaptionModel, Tokenizer, int, Header | None]:
+    model, tokenizer, size, header, _ = read_model(start)
     return model, tokenizer, config.image_size or size, header["provenance"]
 
 
-def _new_model(config: TrainConfig, train: Sequence[Example]) -> tuple[CaptionModel, Tokenizer, int, None]:
+def _new_model(
+    config: TrainConfig, train: Sequence[Example]
+) -> tuple[CaptionModel, Tokenizer, int, Header | None]:
     tokenizer = WordTokenizer.fit(
         (caption for example in train for caption in example.captions), config.min_count, punctuation=False
     )
@@ -187,11 +198,11 @@ def _count(examples: Sequence[Example], source: str) -> int:
     return sum(example.source == source for example in examples)
 
 
-def _header(run: Run, phases: dict[str, dict]) -> dict:
+def _header(run: Run, phases: dict[str, dict[str, float]]) -> Header:
     sources = {
         name: {"train": _count(run.train, name), "dev": _count(run.dev, name)} for name in run.dataset.sources
     }
-    provenance = {
+    provenance: Header = {
         "command": run.folder.command,
         "data": run.dataset.format,
         "data_hash": run.dataset.hash,

@@ -59,9 +59,10 @@ def imports(tree, late=True):
 
 
 def at_import(node):
-    """The nodes that run when the module is imported: not the bodies of functions."""
+    """The nodes that run when the module is imported: not the bodies of functions, nor what only a type checker reads."""
     for child in ast.iter_child_nodes(node):
-        if not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+        types_only = isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"
+        if not types_only and not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
             yield child
             yield from at_import(child)
 

@@ -127,15 +127,18 @@ class EvaluateCommand:
         unit, least = report["token"], ", at least" * bool(report["unknown"])
         ends = ", line ends included" * report["lines"]
         words = f"{report['words']:,} words between white space{ends}"
-        for name, value in (
-            (f"nats a {unit}", f"{report['nats_per_token']:.4f}"),
-            (f"perplexity a {unit}", f"{report['perplexity']:.2f}"),
-            (f"bits a character{least}", f"{report['bits_per_character']:.4f}"),
-            (f"nats a character{least}", f"{report['nats_per_character']:.4f}"),
-            (f"perplexity a word{least}", f"{report['word_perplexity']:.2f}; {words}"),
-            ("unknown", f"{report['unknown_rate']:.2%}; {report['vocabulary']:,} in the vocabulary"),
-        ):
-            print(f"{name:26} {value}")
+        figures = {
+            f"nats a {unit}": f"{report['nats_per_token']:.4f}",
+            f"perplexity a {unit}": f"{report['perplexity']:.2f}",
+            f"bits a character{least}": f"{report['bits_per_character']:.4f}",
+            # Once, where the tokens are characters.
+            f"nats a character{least}": f"{report['nats_per_character']:.4f}",
+            f"perplexity a spaced word{least}": f"{report['word_perplexity']:.2f}; {words}",
+            "unknown": f"{report['unknown_rate']:.2%}; {report['vocabulary']:,} in the vocabulary",
+        }
+        width = max(map(len, figures))
+        for name, value in figures.items():
+            print(f"{name:{width}} {value}")
         return 0
 
 

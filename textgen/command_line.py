@@ -85,12 +85,12 @@ def _refuse(box: str, prog: str) -> NoReturn:
     raise UserError(f"{message}; see {prog} --help")
 
 
-def print_json(document: dict) -> None:
+def print_json(document: Mapping[str, Any]) -> None:
     """`document` on standard output, for scripts."""
     print(json_text(document))
 
 
-def json_text(document: dict) -> str:
+def json_text(document: Mapping[str, Any]) -> str:
     """`document` as every file and output of the project has it."""
     return json.dumps(document, ensure_ascii=False, indent=1)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from textgen.generator import TextGenerator
 from textgen.text.corpus import load_corpus
@@ -18,7 +19,7 @@ def evaluate(
     *,
     columns: Sequence[str] = (),
     streams: int = 1,
-) -> dict:
+) -> dict[str, Any]:
     """`Score`'s figures of one split of the files `paths`, with what they depend on.
 
     The corpus is read and split as in training; `notes` say where it is not the one the model was trained on.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any, TypedDict, Unpack, overload
 
 from tyro.conf import UseAppendAction, arg
 
@@ -16,6 +16,7 @@ from textgen.decoding.sampling import SamplingConfig
 from textgen.engine.protocol import StepModel
 from textgen.engine.text_model import BOX, load_model
 from textgen.errors import UserError
+from textgen.storage.bundle import Header
 from textgen.text.copied import CopyIndex
 from textgen.text.encoding import encode_texts, start_of_text
 from textgen.text.prompt import Prompt, read_prompt
@@ -69,6 +70,20 @@ class GenerationConfig:
         )
 
 
+class GenerationSettings(TypedDict, total=False):
+    """`GenerationConfig` as keywords."""
+
+    length: int
+    temperature: float
+    top_k: int
+    top_p: float
+    min_p: float
+    repetition_penalty: float
+    stop: str | Sequence[str] | None
+    """A text, or several."""
+    seed: int | None
+
+
 @dataclass(frozen=True)
 class GeneratedText:
     """A prompt and what the model made of it; `str` is both together."""
@@ -94,7 +109,12 @@ class TextGenerator:
     """A text model ready for use; safe to call from several threads."""
 
     def __init__(
-        self, model: StepModel, tokenizer: Tokenizer, header: dict, hash: str, copied: CopyIndex | None = None
+        self,
+        model: StepModel,
+        tokenizer: Tokenizer,
+        header: Header,
+        hash: str,
+        copied: CopyIndex | None = None,
     ):
         self.model = model
         self.tokenizer = tokenizer
@@ -110,7 +130,7 @@ class TextGenerator:
         self._start = start_of_text(tokenizer, self.lines)
 
     @classmethod
-    def load(cls, model: str | os.PathLike | None = None, engine: str = "auto") -> TextGenerator:
+    def load(cls, model: str | os.PathLike[str] | None = None, engine: str = "auto") -> TextGenerator:
         """A model in the box by its name, or the one in a folder. Raises UserError naming what is wrong with it.
 
         `engine` is `onnx` (ONNX Runtime), `torch`, or `auto`: the first where the model has graphs.
@@ -122,8 +142,22 @@ class TextGenerator:
         """What the model reads of `prompt`."""
         return read_prompt(prompt, self.tokenizer)
 
+    @overload
     def generate(
-        self, prompt: str | Sequence[str] = "", *, n: int = 1, **settings
+        self, prompt: str = "", *, n: int = 1, **settings: Unpack[GenerationSettings]
+    ) -> list[GeneratedText]: ...
+
+    @overload
+    def generate(
+        self, prompt: list[str] | tuple[str, ...], *, n: int = 1, **settings: Unpack[GenerationSettings]
+    ) -> list[list[GeneratedText]]: ...
+
+    def generate(
+        self,
+        prompt: str | list[str] | tuple[str, ...] = "",
+        *,
+        n: int = 1,
+        **settings: Unpack[GenerationSettings],
     ) -> list[GeneratedText] | list[list[GeneratedText]]:
         """`n` texts that read `prompt` on, or of each of a list of prompts.
 
@@ -134,22 +168,21 @@ class TextGenerator:
         config = _config(settings)
         if n < 1:
             raise UserError(f"n: {n} must be 1 or more")
-        one = isinstance(prompt, str)
-        prompts = [self.read(text) for text in ([prompt] if one else prompt)]
+        prompts = [self.read(text) for text in ([prompt] if isinstance(prompt, str) else prompt)]
         rows = [_Row(prompt, self, config) for prompt in prompts for _ in range(n)]
         for _ in self._read_on(rows, config, [*range(n)] * len(prompts)):
             pass
         texts = [row.result() for row in rows]
         found = [texts[i : i + n] for i in range(0, len(texts), n)]
-        return found[0] if one else found
+        return found[0] if isinstance(prompt, str) else found
 
-    def stream(self, prompt: str = "", **settings) -> Iterator[str]:
+    def stream(self, prompt: str = "", **settings: Unpack[GenerationSettings]) -> Iterator[str]:
         """What follows `prompt`, piece by piece as it comes; joined, it is the text that `generate` gives."""
         config = _config(settings)
         row = _Row(self.read(prompt), self, config)
         return (news for _ in self._read_on([row], config, [0]) if (news := row.news()))
 
-    def grow(self, prompt: str = "", **settings) -> Iterator[GeneratedText]:
+    def grow(self, prompt: str = "", **settings: Unpack[GenerationSettings]) -> Iterator[GeneratedText]:
         """The text that `generate` gives as it grows, a token more each time; only the last is whole."""
         config = _config(settings)
         row = _Row(self.read(prompt), self, config)
@@ -190,9 +223,11 @@ class TextGenerator:
         return score(self.model, self.tokenizer, encode_texts(self.tokenizer, texts, self.lines), streams)
 
 
-def _config(settings: dict) -> GenerationConfig:
-    stop = () if settings.get("stop") is None else settings["stop"]
-    return GenerationConfig(**{**settings, "stop": (stop,) if isinstance(stop, str) else tuple(stop)})
+def _config(settings: GenerationSettings) -> GenerationConfig:
+    given = settings.get("stop")
+    stop = () if given is None else given
+    values: dict[str, Any] = {**settings, "stop": (stop,) if isinstance(stop, str) else tuple(stop)}
+    return GenerationConfig(**values)
 
 
 class _Row:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, TypedDict
 
 import numpy as np
 from tyro.conf import arg
@@ -44,7 +44,14 @@ class SweepConfig:
             GenerationConfig(self.length, temperature, seed=self.seed)
 
 
-def sweep(generator: TextGenerator, prompts: Sequence[str], config: SweepConfig) -> dict:
+class Copied(TypedDict):
+    """The longest stretch of a text that stands in the training text."""
+
+    tokens: int
+    text: str
+
+
+def sweep(generator: TextGenerator, prompts: Sequence[str], config: SweepConfig) -> dict[str, Any]:
     """Texts of each prompt at each temperature, and of each temperature the figures over all prompts.
 
     `perplexity` is the model's own, at temperature 1, of a generated token; `distinct_n` the share of a text's
@@ -88,10 +95,10 @@ def cycles(ids: Sequence[int]) -> bool:
     return False
 
 
-def _longest_copied(generator: TextGenerator, texts: Sequence[GeneratedText]) -> dict | None:
+def _longest_copied(generator: TextGenerator, texts: Sequence[GeneratedText]) -> Copied | None:
     if generator.copied is None:
         return None
-    longest = {"tokens": 0, "text": ""}
+    longest: Copied = {"tokens": 0, "text": ""}
     for text in texts:
         start, length = generator.copied.longest(np.array(text.ids))
         if length > longest["tokens"]:
@@ -100,7 +107,7 @@ def _longest_copied(generator: TextGenerator, texts: Sequence[GeneratedText]) ->
     return longest
 
 
-def table(report: dict) -> str:
+def table(report: Mapping[str, Any]) -> str:
     """A sweep as text: the beginning of what was generated, then a line of figures a temperature."""
     lines = []
     for index, prompt in enumerate(report["prompts"]):
@@ -122,7 +129,7 @@ def table(report: dict) -> str:
     return "\n".join(lines)
 
 
-def plot(report: dict, path: Path) -> None:
+def plot(report: Mapping[str, Any], path: Path) -> None:
     """Quality against diversity, a point a temperature, as a PNG. Raises UserError without matplotlib."""
     try:
         from matplotlib.figure import Figure
@@ -133,7 +140,7 @@ def plot(report: dict, path: Path) -> None:
     x = [row["distinct_1"] for row in report["rows"]]
     y = [row["perplexity"] for row in report["rows"]]
     axes.plot(x, y, "o-", color="tab:blue")
-    for row, *place in zip(report["rows"], x, y, strict=True):
+    for row, place in zip(report["rows"], zip(x, y, strict=True), strict=True):
         axes.annotate(
             f"{row['temperature']:g}", place, xytext=(-8, 4), textcoords="offset points", ha="right"
         )
@@ -145,7 +152,7 @@ def plot(report: dict, path: Path) -> None:
     atomic_write(path, lambda file: figure.savefig(file, format="png", dpi=150))
 
 
-def distinct(pieces: Sequence, n: int) -> float:
+def distinct(pieces: Sequence[Hashable], n: int) -> float:
     """Share of the n-grams of `pieces` that are distinct (Li et al. 2016): 1 repeats nothing; a loop comes near 0."""
     ngrams = [tuple(pieces[i : i + n]) for i in range(len(pieces) - n + 1)]
     return len(set(ngrams)) / len(ngrams) if ngrams else 1.0

@@ -19,6 +19,7 @@ from textgen.engine.text_model import export_model, load_model, model_header, wr
 from textgen.engine.torch import TorchEngine
 from textgen.errors import Interrupted, UserError
 from textgen.generator import TextGenerator
+from textgen.storage.bundle import Header
 from textgen.text.batches import LineBatches, StreamBatches, TextBatch
 from textgen.text.copied import CopyIndex
 from textgen.text.corpus import Corpus, load_corpus
@@ -53,8 +54,8 @@ class _Run:
         """The model as it is now."""
         return TextGenerator(TorchEngine(self.decoder), self.tokenizer, self.header({}), hash="")
 
-    def header(self, metrics: dict[str, float], test: dict[str, float] | None = None) -> dict:
-        provenance = {
+    def header(self, metrics: dict[str, float], test: dict[str, float] | None = None) -> Header:
+        provenance: Header = {
             "command": self.folder.command,
             "data": list(self.corpus.names),
             "data_hash": self.corpus.hash,
@@ -198,7 +199,7 @@ def _prepare(
         tokenizer = ProseTokenizer.fit(corpus.train, config.min_count, max_size=max(1, size))
     if len(tokenizer) == len(SPECIAL_TOKENS):
         raise UserError(f"min_count: nothing in the corpus is seen {config.min_count} times")
-    encoded = [encode_texts(tokenizer, texts, corpus.lines) for texts in (corpus.train, corpus.held_out)]
+    train, held = (encode_texts(tokenizer, texts, corpus.lines) for texts in (corpus.train, corpus.held_out))
     torch.manual_seed(config.seed)
     one_hot = config.embedding_size == 0
     decoder = RNNDecoder(
@@ -215,7 +216,7 @@ def _prepare(
             one_hot=one_hot,
         )
     )
-    return _Run(config, folder, corpus, tokenizer, *encoded, decoder.to(device))
+    return _Run(config, folder, corpus, tokenizer, train, held, decoder.to(device))
 
 
 def _batches(run: _Run) -> StreamBatches | LineBatches:

@@ -66,6 +66,9 @@ def _picture(photo: Photo, word: int | None) -> None:
         if word is None:
             st.image(photo.thumbnail, alt=photo.caption, width="stretch")
         else:
+            assert caption.attention is not None, (
+                "a word can be chosen where it is known where the model looked"
+            )
             lit = heat_map(load_image(photo.thumbnail), caption.attention[word])
             st.image(lit, alt=f"Where the model looked for “{caption.words[word]}”", width="stretch")
         views.note(photo.name + (f" · {photo.note}" if photo.note else ""))

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import random
-from typing import Any
+from typing import Any, Literal, TypedDict
 
 import streamlit as st
 
 from captioner.network.decoding import DecodingConfig
 
+
+class Kept(TypedDict):
+    """For every widget: what stands in it is there again when a visitor comes back to the page."""
+
+    persist_state: Literal["session"]
+
+
 _LARGEST_SEED = 2**31 - 1
-_KEPT = {"persist_state": "session"}
+_KEPT: Kept = {"persist_state": "session"}
 
 
 def sampling_controls(key: str, temperature: float = 1.0) -> dict[str, Any]:
@@ -83,7 +90,7 @@ def caption_controls() -> DecodingConfig:
             list(_METHODS),
             default="beam",
             required=True,
-            format_func=_METHODS.get,
+            format_func=_METHODS.__getitem__,
             key="caption-method",
             help="Beam search looks for the captions that the model finds likeliest; sampling draws them by chance.",
             **_KEPT,

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
 
@@ -117,7 +118,7 @@ def _surprise(probability: float) -> float:
     return min(1.0, max(0.0, nats / math.log(_EXPECTED / _SURPRISING)))
 
 
-def _other(place: Place) -> dict:
+def _other(place: Place) -> dict[str, Any]:
     """What the page's script shows when a word is tapped."""
     choices = [
         [_name(choice.text), _percent(choice.probability), choice.probability, rank == place.rank]

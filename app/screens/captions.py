@@ -66,7 +66,9 @@ def _given(album: Album) -> list[Path | BinaryIO]:
             )
         )
     if album.photos:
-        place = st.expander("Examples and camera", expanded=st.session_state.get("camera", False))
+        place: DeltaGenerator = st.expander(
+            "Examples and camera", expanded=st.session_state.get("camera", False)
+        )
     else:
         views.note("Or try one of these:")
         place = st.container()

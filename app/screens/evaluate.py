@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 
 import streamlit as st
@@ -133,7 +133,7 @@ def _score_model() -> None:
     stop.button("Stop", icon=":material/stop_circle:", key="evaluate-stop")
     bar.progress(0.0, text="Looking at the files")
 
-    def watch(found: Found, total: int) -> Iterator:
+    def watch(found: Found, total: int) -> Found:
         for count, captions in enumerate(gate().steps(found), 1):
             yield captions
             bar.progress(count / total, text=f"{count:,} of {total:,} photos")

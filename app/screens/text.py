@@ -13,6 +13,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from app.cards import text as text_cards
 from app.cards import views
+from app.cards.controls import Kept
 from app.cards.text import Card
 from app.work.limits import limits
 from app.work.model_info import titles
@@ -28,7 +29,7 @@ _WRITTEN, _PLACES = "text_written", "text_places"  # keys of a session
 _FRAME = 0.04  # seconds between two looks at a growing text
 _STOPS = {"a line ends": "\n", "a blank line": "\n\n"}
 _PARTS = ("asked", "beside", "below", "settings")  # of the page, from above on a phone; see text_cards.css
-_KEPT = {"persist_state": "session"}
+_KEPT: Kept = {"persist_state": "session"}
 
 
 def main() -> None:
@@ -41,8 +42,9 @@ def main() -> None:
         asked, *shown, settings = (st.container(key=f"text-{part}") for part in _PARTS)
     generator = _model(asked)
     task = _task(generator, asked, settings)
-    written = st.session_state.get(_WRITTEN)
-    many = len((task or written.task).temperatures) > 1 if task or written else False
+    written: Written | None = st.session_state.get(_WRITTEN)
+    shown_task = task or (written.task if written else None)
+    many = shown_task is not None and len(shown_task.temperatures) > 1
     # Both are emptied at once: what stood in the other is of the text before.
     beside, below = (place.empty() for place in shown)
     with (below if many else beside).container(), views.errors_shown():

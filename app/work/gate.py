@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -41,7 +41,7 @@ class Gate:
         with self._visit(), self._turn():
             yield
 
-    def steps(self, stream: Iterable[T]) -> Iterator[T]:
+    def steps(self, stream: Iterable[T]) -> Generator[T, None, None]:
         """The items of `stream`, each computed in a turn of its own; no turn is held while the caller has an item.
 
         A stream that is dropped half way, as when a tab is closed, leaves at once. Raises Busy as `place` does.

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cache
+from typing import Any
 
 from captioner.pictures.refusals import ImageLimits
 from textgen.errors import UserError
@@ -48,11 +49,11 @@ class Limits:
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Limits:
         """The defaults, and what `environment` says instead. Raises UserError naming a variable that is wrong."""
-        values = {}
+        values: dict[str, Any] = {}  # whole numbers and others, as the fields are
         for field in fields(cls):
             name = PREFIX + field.name.upper()
             if text := environment.get(name, "").strip():
-                kind = type(field.default)
+                kind = int if isinstance(field.default, int) else float
                 try:
                     values[field.name] = kind(text)
                 except ValueError as error:

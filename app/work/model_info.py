@@ -63,7 +63,7 @@ def titles(folders: Sequence[Path]) -> dict[Path, str]:
     return found
 
 
-def _read_header(folder: Path) -> dict:
+def _read_header(folder: Path) -> bundle.Header:
     """`model.json` of a model of either kind."""
     try:
         return bundle.read_header(folder, stored.KIND)

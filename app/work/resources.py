@@ -22,6 +22,8 @@ T = TypeVar("T")
 _CAPTIONER, _TEXT_MODEL = "chosen_captioner", "chosen_text_model"  # keys of a session
 _KEPT = 3  # models of a kind in memory at once
 
+_Stamp = tuple[tuple[str, int, int], ...]
+
 
 @cache
 def gate() -> Gate:
@@ -75,16 +77,16 @@ def warm_up() -> None:
 
 
 @st.cache_resource(max_entries=_KEPT, show_spinner=False)
-def _load_captioner(folder: str, stamp: tuple, engine: str) -> Captioner:
+def _load_captioner(folder: str, stamp: _Stamp, engine: str) -> Captioner:
     return Captioner.load(folder, engine)
 
 
 @st.cache_resource(max_entries=_KEPT, show_spinner=False)
-def _load_text_model(folder: str, stamp: tuple, engine: str) -> TextGenerator:
+def _load_text_model(folder: str, stamp: _Stamp, engine: str) -> TextGenerator:
     return TextGenerator.load(folder, engine)
 
 
-def _stamp(folder: Path) -> tuple[tuple[str, int, int], ...]:
+def _stamp(folder: Path) -> _Stamp:
     """What changes when a file of a model does: names, times and sizes; empty where there is no folder."""
     try:
         with os.scandir(folder) as entries:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from app.work.limits import Limits
@@ -47,17 +48,20 @@ def score_uploads(files: Files, config: ReportConfig, limits: Limits, check: Che
     """As `captioner score` does; what `check` raises ends it. Raises UserError as it does, in the visitor's names."""
     with desk() as here:
 
-        def put(drawer: str, file: Uploaded | None):
-            return None if file is None else here.put(drawer, file, limits.upload_mb)
+        def put(drawer: str, file: Uploaded) -> Path:
+            return here.put(drawer, file, limits.upload_mb)
+
+        def put_any(drawer: str, file: Uploaded | None) -> Path | None:
+            return None if file is None else put(drawer, file)
 
         report = score(
             put("predictions", files.predictions),
             [put(f"references-{number}", file) for number, file in enumerate(files.references)],
             _with_page(config, here),
-            other=put("other", files.other),
+            other=put_any("other", files.other),
             split=files.split,
-            pictures=put("pictures", files.pictures),
-            train=put("training", files.train),
+            pictures=put_any("pictures", files.pictures),
+            train=put_any("training", files.train),
             check=check,
         )
         return _scored(report, here)

@@ -7,9 +7,10 @@ import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
-from typing import BinaryIO, Protocol
+from typing import IO, BinaryIO, Protocol
 
 from captioner.pictures.files import printable
 from textgen.errors import UserError
@@ -25,6 +26,10 @@ class Uploaded(Protocol):
     size: int
 
     def getbuffer(self) -> memoryview: ...
+
+    def read(self, size: int = -1, /) -> bytes: ...
+
+    def seek(self, offset: int, whence: int = 0, /) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,7 @@ class Desk:
             else:
                 left -= file.size
                 _check_left(left, megabytes)
-                _write(folder, file.name, lambda target, file=file: target.write(file.getbuffer()))
+                _write(folder, file.name, partial(_put, file))
         inside = list(folder.iterdir())
         while len(inside) == 1 and inside[0].is_dir():  # an archive of a folder
             folder, inside = inside[0], list(inside[0].iterdir())
@@ -100,7 +105,7 @@ def _unpack(file: Uploaded, folder: Path, left: int, megabytes: int) -> int:
             for entry in entries:
                 with archive.open(entry) as packed:
                     # No more than the archive's table says, which was checked.
-                    _write(folder, entry.filename, lambda target, packed=packed: _copy(packed, target))
+                    _write(folder, entry.filename, partial(_copy, packed))
             return size
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError) as error:
         locked = isinstance(error, RuntimeError) and "password" in str(error)
@@ -108,12 +113,16 @@ def _unpack(file: Uploaded, folder: Path, left: int, megabytes: int) -> int:
         raise UserError(f"{name}: {why}; pack it anew") from error
 
 
-def _copy(source: BinaryIO, target: BinaryIO) -> None:
+def _put(file: Uploaded, target: BinaryIO) -> None:
+    target.write(file.getbuffer())
+
+
+def _copy(source: IO[bytes], target: BinaryIO) -> None:
     while chunk := source.read(1 << 20):
         target.write(chunk)
 
 
-def _write(folder: Path, name: str, fill: Callable[[BinaryIO], object]) -> None:
+def _write(folder: Path, name: str, fill: Callable[[BinaryIO], None]) -> None:
     parts = _parts(name)
     if any(part.startswith(_NOT_OURS) for part in parts):
         return

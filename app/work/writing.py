@@ -54,10 +54,10 @@ def write(generator: TextGenerator, task: Task) -> Iterator[Written]:
     while True:
         grown = [next(text, None) for text in growing]
         if not any(grown):
-            yield Written(task, generator.hash, tuple(texts), whole=True)
+            yield Written(task, generator.hash, tuple(filter(None, texts)), whole=True)
             return
         texts = [new or old for new, old in zip(grown, texts, strict=True)]
-        yield Written(task, generator.hash, tuple(texts))
+        yield Written(task, generator.hash, tuple(filter(None, texts)))
 
 
 def other_words(generator: TextGenerator, texts: Sequence[GeneratedText]) -> Iterator[tuple[int, Place]]:

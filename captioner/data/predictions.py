@@ -181,14 +181,14 @@ def _json_rows(file: Path, text: str, named: Columns, notes: list[str]) -> Itera
 
 
 def _entries(
-    file: Path, items: list, entry: partial[Iterator[Row]], split: str | None = None
+    file: Path, items: list[Any], entry: partial[Iterator[Row]], split: str | None = None
 ) -> Iterator[Row]:
     for i, item in enumerate(items, 1):
         for row in entry(file, f"entry {i}", item):
             yield row if row.split else row._replace(split=split)
 
 
-def _photos(file: Path, data: dict, notes: list[str]) -> Iterator[Row]:
+def _photos(file: Path, data: dict[str, Any], notes: list[str]) -> Iterator[Row]:
     """The document of `captioner caption --json`: of several captions the first, which is the best."""
     most = 0
     for i, photo in enumerate(data["photos"], 1):

@@ -145,7 +145,8 @@ def _matched(
         if len(known) < sum(value is not None for value, _ in values):
             continue
         for key, p in everything.items():
-            known.setdefault(of_picture(p), key)
+            if (value := of_picture(p)) is not None:
+                known.setdefault(value, key)
         fits = {i: known[value] for i in ids if (value := of_id(i)) is not None and value in known}
         if len(fits) > len(best[0]):
             best = fits, name

@@ -13,14 +13,13 @@ from captioner.pictures.similar import copies, difference_hashes
 from textgen.errors import UserError
 
 
-def load_datasets(paths: Sequence[str | Path]) -> Dataset:
+def load_datasets(paths: Sequence[Path]) -> Dataset:
     """One data set as `load_dataset` reads it, or several together.
 
     Of several, an example's `source` and the beginning of its id are its set's name: the last part of its path, or as
     many as tell it from the others. A picture in train of one set that stands, by content, in dev or test of another
     is left out of train, and counted. Raises UserError as `load_dataset` does, and for a set that is given twice.
     """
-    paths = [Path(path) for path in paths]
     if len(paths) == 1:
         return load_dataset(paths[0])
     if not paths:

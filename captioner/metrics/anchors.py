@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from captioner.metrics.cider import Weights
@@ -13,7 +15,7 @@ _MOST_TURNS = 5
 _ENOUGH = 5_000  # captions by humans
 
 
-def anchors(pairs: Pairs, seed: int, check: Check = go_on) -> list[dict]:
+def anchors(pairs: Pairs, seed: int, check: Check = go_on) -> list[dict[str, Any]]:
     """Rows with `name`, `note`, `references` (fewest a picture) and the six scores, best first where it is known.
 
     A human, a reference of each picture speaking against the others; the captions on as many references, since more
@@ -54,7 +56,7 @@ def anchors(pairs: Pairs, seed: int, check: Check = go_on) -> list[dict]:
     return found
 
 
-def _row(name: str, note: str, references: int, scores: np.ndarray) -> dict:
+def _row(name: str, note: str, references: int, scores: np.ndarray) -> dict[str, Any]:
     return {
         "name": name,
         "note": note,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from captioner.metrics.statistics import SCORES, scores
@@ -39,7 +41,7 @@ def intervals(sampled: np.ndarray) -> dict[str, list[float]]:
 
 def differences(
     ours: np.ndarray, others: np.ndarray, sampled: np.ndarray, sampled_others: np.ndarray
-) -> dict:
+) -> dict[str, dict[str, Any]]:
     """Of each of `SCORES`: the difference of two systems (6,), its 95 % interval, and p, from paired draws (N, 6).
 
     p is two-sided: how often a difference at least as large would be drawn if there were none, from the draws moved to

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Hashable, Mapping, Sequence
+from typing import TypeVar
 
 from textgen.errors import UserError
 
@@ -26,14 +27,15 @@ _FRAMED = re.compile(
 )  # what Keras' Tokenizer leaves of <start> and <end>
 _MOST_WITHOUT, _FEWEST_WITH = 0.1, 0.5  # shares of captions that make one side look cased, or punctuated
 
+Key = TypeVar("Key", bound=Hashable)
+"""A picture's id."""
+
 
 class BadReferences(UserError):
     """A fault of the references, not of the predictions."""
 
 
-def checked_ids(
-    predictions: Mapping[Hashable, str], references: Mapping[Hashable, Sequence[str]]
-) -> list[Hashable]:
+def checked_ids(predictions: Mapping[Key, str], references: Mapping[Key, Sequence[str]]) -> list[Key]:
     """The pictures' ids, sorted: samples and shuffles then depend on what is scored, not on its order.
 
     Raises UserError for missing and unknown ids, pictures without references, what is no string, special tokens and
@@ -109,7 +111,7 @@ def _is_stopped(text: str) -> bool:
 
 
 def _refuse_marked(
-    captions: Mapping[Hashable, Sequence[str]],
+    captions: Mapping[Key, Sequence[str]],
     side: str,
     pattern: re.Pattern[str],
     what: str,
@@ -127,6 +129,6 @@ def _refuse_marked(
         raise kind(f"{side} with {what}: {len(marked):,}, the first is {sign!r} of picture {key!r}; {remedy}")
 
 
-def _refuse(bad: Sequence, problem: str, remedy: str, kind: type[UserError] = UserError) -> None:
+def _refuse(bad: Sequence[object], problem: str, remedy: str, kind: type[UserError] = UserError) -> None:
     if bad:
         raise kind(f"{problem}: {len(bad):,}, the first is {bad[0]!r}; {remedy}")

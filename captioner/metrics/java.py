@@ -33,7 +33,7 @@ def spice(hypotheses: Sequence[Sequence[str]], references: Sequence[Sequence[Seq
 def _meteor(references: Sentences, hypotheses: Sentences) -> float:
     from pycocoevalcap.meteor.meteor import Meteor
 
-    return Meteor().compute_score(references, hypotheses)[0]
+    return float(Meteor().compute_score(references, hypotheses)[0])
 
 
 def _spice(references: Sentences, hypotheses: Sentences) -> float:
@@ -43,7 +43,10 @@ def _spice(references: Sentences, hypotheses: Sentences) -> float:
 
 
 def _run(
-    name: str, score: Callable[[Sentences, Sentences], float], hypotheses: Sequence, references: Sequence
+    name: str,
+    score: Callable[[Sentences, Sentences], float],
+    hypotheses: Sequence[Sequence[str]],
+    references: Sequence[Sequence[Sequence[str]]],
 ) -> float:
     if not shutil.which("java"):
         raise UserError(f"{name}: Java is not there; install it (a JRE is enough), or leave this score out")

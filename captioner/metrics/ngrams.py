@@ -51,7 +51,8 @@ class NGrams:
         sentence = np.repeat(np.arange(len(sentences)), lengths)  # (T,)
         left = np.repeat(np.cumsum(lengths), lengths) - np.arange(len(tokens))  # (T,) tokens to its end
         places, grams, size = np.arange(len(tokens)), tokens, len(ids)
-        found, somewhere, sizes = [], [], []
+        found, somewhere = [], []
+        sizes: list[int] = []
         for order in range(ORDERS):
             if order:
                 # An n-gram is the one a word shorter and a word: two small numbers that make one.

@@ -9,14 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain
-from typing import Any
+from typing import Any, Generic
 
 import numpy as np
 
 from captioner.metrics import bootstrap
 from captioner.metrics.anchors import anchors
 from captioner.metrics.bleu import BleuScore, bleu
-from captioner.metrics.checks import checked_ids, looks_different, refuse_empty
+from captioner.metrics.checks import Key, checked_ids, looks_different, refuse_empty
 from captioner.metrics.diversity import UNKNOWN, diversity, lengths
 from captioner.metrics.ngrams import ORDERS
 from captioner.metrics.pairs import Pairs
@@ -38,10 +38,10 @@ _KEPT = {
 
 
 @dataclass(frozen=True, eq=False)
-class Corpus:
+class Corpus(Generic[Key]):
     """One caption a picture beside its references, tokenised, counted and scored once."""
 
-    ids: list[Hashable]
+    ids: list[Key]
     """The pictures (B), sorted."""
     predictions: list[str]
     references: list[Sequence[str]]
@@ -53,14 +53,14 @@ class Corpus:
     @classmethod
     def of(
         cls,
-        predictions: Mapping[Hashable, str],
-        references: Mapping[Hashable, Sequence[str]],
+        predictions: Mapping[Key, str],
+        references: Mapping[Key, Sequence[str]],
         check: Check = go_on,
-    ) -> Corpus:
+    ) -> Corpus[Key]:
         """Raises UserError for what cannot be scored; see `corpus_report`. What `check` raises ends it half way."""
         ids = checked_ids(predictions, references)
         # Sorted, so that neither hash nor anchors depend on the order in a file.
-        captions = [sorted(references[key]) for key in ids]
+        captions: list[Sequence[str]] = [sorted(references[key]) for key in ids]
         corpus = cls(
             ids,
             [predictions[key] for key in ids],
@@ -90,13 +90,13 @@ class Corpus:
         """By picture (B,), x100."""
         return self.statistics[:, -1]
 
-    def spoken_by(self, predictions: Mapping[Hashable, str], check: Check = go_on) -> Corpus:
+    def spoken_by(self, predictions: Mapping[Key, str], check: Check = go_on) -> Corpus[Key]:
         """Another system's predictions beside the same references; what `check` raises ends it half way."""
         ids = checked_ids(predictions, dict(zip(self.ids, self.references, strict=True)))
         captions = [predictions[key] for key in ids]
         return replace(self, predictions=captions, hypotheses=_tokens(captions, check))
 
-    def furthest(self, other: Corpus, most: int) -> tuple[list[int], list[int]]:
+    def furthest(self, other: Corpus[Key], most: int) -> tuple[list[int], list[int]]:
         """The pictures, as places in `ids`, where CIDEr is furthest ahead of `other`'s, and furthest behind."""
         gain = self.cider - other.cider
         order = np.argsort(gain, kind="stable")
@@ -111,7 +111,7 @@ class Corpus:
         seed: int = 0,
         with_anchors: bool = False,
         train: Iterable[str] | None = None,
-        other: Corpus | None = None,
+        other: Corpus[Key] | None = None,
         check: Check = go_on,
     ) -> dict[str, Any]:
         """As `corpus_report`; what `check` raises ends it half way."""
@@ -143,7 +143,11 @@ class Corpus:
             other_sampled = bootstrap.draws(other.statistics, draws, seed, check) if draws else None
             report["other"] = other._scores(other_sampled, copied)
             ours, theirs = (corpus_scores(one.statistics) for one in (self, other))
-            found = bootstrap.differences(ours, theirs, sampled, other_sampled) if draws else {}
+            found = (
+                bootstrap.differences(ours, theirs, sampled, other_sampled)
+                if sampled is not None and other_sampled is not None
+                else {}
+            )
             report["other"]["differences"] = found
             for where, places in zip(("ahead", "behind"), self.furthest(other, _SHOWN), strict=True):
                 report["other"][where] = [self._beside(other, place) for place in places]
@@ -154,10 +158,12 @@ class Corpus:
                 report["warnings"].append("the other predictions are the very same captions")
         return report
 
-    def _beside(self, other: Corpus, place: int) -> dict[str, Any]:
+    def _beside(self, other: Corpus[Key], place: int) -> dict[str, Any]:
         """What both systems say of one picture."""
         systems = {"": self, "other_": other}
-        rows = {f"{of}caption": system.predictions[place] for of, system in systems.items()}
+        rows: dict[str, str | float] = {
+            f"{of}caption": system.predictions[place] for of, system in systems.items()
+        }
         rows |= {f"{of}CIDEr": float(system.cider[place]) for of, system in systems.items()}
         return {"id": self.ids[place], **rows}
 
@@ -268,14 +274,14 @@ def _tokens(texts: Iterable[str], check: Check, **kept: bool) -> list[list[str]]
 
 
 def corpus_report(
-    predictions: Mapping[Hashable, str],
-    references: Mapping[Hashable, Sequence[str]],
+    predictions: Mapping[Key, str],
+    references: Mapping[Key, Sequence[str]],
     *,
     draws: int = 0,
     seed: int = 0,
     with_anchors: bool = False,
     train: Iterable[str] | None = None,
-    other: Mapping[Hashable, str] | None = None,
+    other: Mapping[Key, str] | None = None,
 ) -> dict[str, Any]:
     """All that can be said of one caption a picture, from raw strings.
 
@@ -312,7 +318,7 @@ def corpus_report(
     return corpus.report(draws=draws, seed=seed, with_anchors=with_anchors, train=train, other=rival)
 
 
-def _hash(ids: Sequence[Hashable], captions: Sequence) -> str:
+def _hash(ids: Sequence[Hashable], captions: Sequence[Sequence[str]]) -> str:
     """12 hexadecimal digits of what was scored, in whatever order it came."""
     rows = sorted([str(key), text] for key, text in zip(ids, captions, strict=True))
     return hashlib.sha256(json.dumps(rows, ensure_ascii=True).encode()).hexdigest()[:12]

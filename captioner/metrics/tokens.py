@@ -302,7 +302,9 @@ def _lex(caption: str) -> list[str]:
             tokens.append(word[1] or word[0].rstrip())
             at = word.end()
             continue
-        spans = lexer.match(shadow, at).regs
+        found = lexer.match(shadow, at)
+        assert found is not None, "the last rule takes any character"
+        spans = found.regs
         rule = spans.index(max(spans))
         stop = spans[rule + 1][1]
         if token := writers[rule // 2](caption[at:stop]):

@@ -35,7 +35,7 @@ class Backbone:
 
 
 def _features(model: nn.Module) -> nn.Sequential:
-    return nn.Sequential(*model.features.children())
+    return nn.Sequential(*model.get_submodule("features").children())
 
 
 def _without(last: int) -> Callable[[nn.Module], nn.Sequential]:
@@ -73,10 +73,10 @@ def _measured(module: nn.Module, probe: int, **settings: Any) -> Backbone:
 class TimmFeatures(nn.Module):
     """A timm model without its classifier."""
 
-    def __init__(self, model: nn.Module):
+    def __init__(self, model: Any):
         super().__init__()
         model.reset_classifier(0)
-        self.model = model
+        self.model: Any = model  # timm has no base class that says what these do
         # Windowed transformers keep the features last.
         self.features_last = str(getattr(model, "output_fmt", "NCHW")).endswith("NHWC")
 
@@ -168,7 +168,7 @@ def _cut(name: str, model: nn.Module) -> Backbone:
 
 
 def _cut_timm(model: nn.Module) -> Backbone:
-    settings = model.pretrained_cfg
+    settings: dict[str, Any] = vars(model)["pretrained_cfg"]
     size = settings["input_size"][-1]
     return _measured(TimmFeatures(model), size, mean=settings["mean"], std=settings["std"], size=size)
 

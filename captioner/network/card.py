@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 from captioner.metrics import SCORES
 from textgen.storage.box import Summary
+from textgen.storage.bundle import Header
 
 
-def model_card(header: dict) -> str:
+def model_card(header: Header) -> str:
     """Markdown for a model's `README.md`, all of it from its `model.json`."""
     config = header["config"]
     decoder = config["decoder"]
@@ -25,7 +26,7 @@ def model_card(header: dict) -> str:
     return "\n".join([*lines, ""])
 
 
-def model_summary(header: dict) -> Summary:
+def model_summary(header: Header) -> Summary:
     """A model in a few words, from its `model.json`."""
     config, provenance = header["config"], header["provenance"]
     decoder, phases = config["decoder"], training_phases(header)
@@ -38,7 +39,7 @@ def model_summary(header: dict) -> Summary:
     )
 
 
-def training_phases(header: dict) -> list[tuple[str, dict[str, float]]]:
+def training_phases(header: Header) -> list[tuple[str, dict[str, float]]]:
     """Every phase of a model's training, the first first, with its scores on the dev split at their best.
 
     A further training starts where the one before it ended: only the very first has its start among them.
@@ -57,7 +58,7 @@ def source_score(source: str, name: str) -> str:
     return f"{source} {name}"
 
 
-def _stages(header: dict) -> Iterator[dict]:
+def _stages(header: Header) -> Iterator[Header]:
     """The provenance of each of its trainings, the last first."""
     stage = header["provenance"]
     while stage:
@@ -65,7 +66,7 @@ def _stages(header: dict) -> Iterator[dict]:
         stage = stage.get("started_from")
 
 
-def _stage(provenance: dict) -> list[str]:
+def _stage(provenance: Header) -> list[str]:
     settings, pictures = provenance["settings"], provenance["pictures"]
     start = settings["start_from"] and "the model below"
     lines = [

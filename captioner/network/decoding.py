@@ -92,11 +92,7 @@ def decode(
     attention: bool = False,
 ) -> list[list[Caption]]:
     """`config.n` captions, best first, of each picture of `context` (B, L, D); sampled ones as they fell."""
-    options = {
-        "constraints": caption_constraints(tokenizer),
-        "end": EOS,
-        "max_length": config.max_length,
-    }
+    constraints = caption_constraints(tokenizer)
     batch = len(context)
     if config.sampling is None:
         prompts = np.full((batch, 1), BOS)
@@ -107,13 +103,23 @@ def decode(
             beam_size=config.beam,
             n_best=config.n,
             length_penalty=config.length_penalty,
-            **options,
+            constraints=constraints,
+            end=EOS,
+            max_length=config.max_length,
         )
     else:
         prompts = np.full((batch * config.n, 1), BOS)
         keys = list(range(config.n)) * batch
         rows = generate(
-            model, prompts, context=context, sampling=config.sampling, seed=config.seed, keys=keys, **options
+            model,
+            prompts,
+            context=context,
+            sampling=config.sampling,
+            constraints=constraints,
+            end=EOS,
+            max_length=config.max_length,
+            seed=config.seed,
+            keys=keys,
         )
         found = [rows[i : i + config.n] for i in range(0, len(rows), config.n)]
     return [
@@ -133,9 +139,10 @@ def _caption(
     if attention:
         # Reading the caption once more gives every word's weights in one call; beams need not carry them.
         _, state = model.prefill(np.array([[BOS, *ids[:-1]]]), model.start(context, 1))
-        weights = model.attention(state)[0]  # (T, L)
-        side = round(weights.shape[1] ** 0.5)
-        weights = weights.reshape(len(ids), side, -1)
+        looked = model.attention(state)  # (1, T, L)
+        assert looked is not None, "a captioner's decoder has a context"
+        side = round(looked.shape[2] ** 0.5)
+        weights = looked[0].reshape(len(ids), side, -1)
     words = tuple(tokenizer.tokens[index] for index in ids)
     return Caption(tokenizer.decode(ids), generated.log_prob, generated.finished, words, weights)
 

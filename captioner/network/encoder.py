@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from functools import cache
 from itertools import pairwise
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from captioner.network.backbones import Backbone, build_backbone, pretrained_backbone
+
+M = TypeVar("M", bound=nn.Module)
+_WIDE: dict[type[nn.Conv2d], type[nn.Conv2d]] = {}
 
 
 class Encoder(nn.Module):
@@ -24,6 +27,8 @@ class Encoder(nn.Module):
         super().__init__()
         self.name = name
         self.backbone = _fold(backbone.module).to(memory_format=torch.channels_last)
+        self.mean: Tensor  # the two are no weights, and move with the model
+        self.std: Tensor
         self.register_buffer("mean", torch.tensor(backbone.mean).view(3, 1, 1) * 255, persistent=False)
         self.register_buffer("std", torch.tensor(backbone.std).view(3, 1, 1) * 255, persistent=False)
         self.size = backbone.size
@@ -56,7 +61,7 @@ def pretrained_encoder(name: str, weights: Path | None = None) -> Encoder:
     return Encoder(name, pretrained_backbone(name, weights))
 
 
-def _fold(module: nn.Module) -> nn.Module:
+def _fold(module: M) -> M:
     """`module` with every batch norm folded into the convolution that it follows, in place.
 
     timm's norms carry the activation that follows them: it stays.
@@ -73,15 +78,16 @@ def _fold(module: nn.Module) -> nn.Module:
     return module
 
 
-@cache
 def _wide(kind: type[nn.Conv2d]) -> type[nn.Conv2d]:
     """A grouped convolution that stays in float32: on a CPU its bfloat16 gradient takes twice the whole step's time."""
+    if kind not in _WIDE:
 
-    class Wide(kind):  # type: ignore[misc, valid-type] # timm has its own convolutions
-        def forward(self, x: Tensor) -> Tensor:
-            if not torch.is_autocast_enabled("cpu"):
-                return super().forward(x)
-            with torch.autocast("cpu", enabled=False):
-                return super().forward(x.float())
+        class Wide(kind):  # type: ignore[misc, valid-type] # timm has convolutions of its own
+            def forward(self, x: Tensor) -> Tensor:
+                if not torch.is_autocast_enabled("cpu"):
+                    return super().forward(x)
+                with torch.autocast("cpu", enabled=False):
+                    return super().forward(x.float())
 
-    return Wide
+        _WIDE[kind] = Wide
+    return _WIDE[kind]

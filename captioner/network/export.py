@@ -60,6 +60,7 @@ def _encoder_graph(model: CaptionModel, size: int, stored: Container[str]) -> by
             optimize=False,  # folding would rename the weights; the runtime does it while it loads
             verbose=False,
         )
+    assert exported is not None, "with dynamo, and no file, it is a program"
     graph = exported.model_proto
     _fix_bounds(graph)
     kept = []

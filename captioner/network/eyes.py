@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from threading import Lock
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from captioner.network.model import CaptionModel
+    from textgen.engine.onnx import Session
 
 Eyes = Callable[[np.ndarray], np.ndarray]
 """Pixels (B, S, S, 3), uint8, to a context (B, L, D), float32."""
@@ -25,7 +30,7 @@ def onnx_eyes(graph: bytes, weights: Mapping[str, np.ndarray], threads: int = 0)
     looking, building = Lock(), Lock()
 
     @lru_cache(maxsize=1)
-    def one_thread():
+    def one_thread() -> Session:
         return session(graph, read, threads or 1)
 
     def see(pixels: np.ndarray) -> np.ndarray:
@@ -41,7 +46,7 @@ def onnx_eyes(graph: bytes, weights: Mapping[str, np.ndarray], threads: int = 0)
     return see
 
 
-def torch_eyes(model) -> Eyes:
+def torch_eyes(model: CaptionModel) -> Eyes:
     """Eyes of a `CaptionModel`."""
     import torch
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 from captioner.network.card import model_card, model_summary
 from captioner.network.eyes import Eyes, onnx_eyes, torch_eyes
@@ -14,8 +15,12 @@ from textgen.engine.protocol import StepModel
 from textgen.errors import UserError
 from textgen.storage import bundle
 from textgen.storage.box import Box
+from textgen.storage.bundle import Header
 from textgen.storage.graphs import has_graphs, read_graphs
 from textgen.text.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from captioner.network.model import CaptionModel
 
 KIND = "captioner"
 
@@ -26,7 +31,37 @@ DECODER = "decoder."  # what the names of its weights begin with
 BOX = Box(Path(__file__).resolve().parent.parent / "models", KIND, "flickr8k", model_summary)
 
 
-def model_header(model, tokenizer: Tokenizer, size: int, provenance: dict, notes: str = "") -> dict:
+class Stored(NamedTuple):
+    """A model as it was written, to be trained on or exported."""
+
+    model: CaptionModel
+    tokenizer: Tokenizer
+    size: int
+    """Pixels a side of the pictures it sees."""
+    header: Header
+    hash: str
+    """sha256 of the weights' file."""
+
+
+class Loaded(NamedTuple):
+    """What a `Captioner` is made of."""
+
+    see: Eyes
+    model: StepModel
+    """The decoder."""
+    tokenizer: Tokenizer
+    size: int
+    """Pixels a side of the pictures it sees."""
+    header: Header
+    hash: str
+    """sha256 of the weights' file."""
+    workers: int
+    """Pictures that are seen side by side."""
+
+
+def model_header(
+    model: CaptionModel, tokenizer: Tokenizer, size: int, provenance: Header, notes: str = ""
+) -> Header:
     """What `model.json` says of a `CaptionModel`; `notes` is Markdown for its card."""
     return {
         "kind": KIND,
@@ -38,18 +73,18 @@ def model_header(model, tokenizer: Tokenizer, size: int, provenance: dict, notes
     }
 
 
-def write_model(folder: Path, model, header: dict) -> None:
+def write_model(folder: Path, model: CaptionModel, header: Header) -> None:
     """Writes a `CaptionModel` with its card, atomically."""
     bundle.write(folder, header, bundle.weights_of(model), model_card(header))
 
 
-def read_model(folder: Path) -> tuple:
+def read_model(folder: Path) -> Stored:
     """A stored `CaptionModel` with its tokeniser, picture size, header and hash, all checked."""
     stored, tokenizer, config, size = _read(folder)
-    return _model(stored, config), tokenizer, size, stored.header, stored.hash
+    return Stored(_model(stored, config), tokenizer, size, stored.header, stored.hash)
 
 
-def load_model(folder: Path, engine: str) -> tuple[Eyes, StepModel, Tokenizer, int, dict, str, int]:
+def load_model(folder: Path, engine: str) -> Loaded:
     """What a `Captioner` is made of."""
     stored, tokenizer, config, size = _read(folder)
     workers = 1
@@ -57,7 +92,7 @@ def load_model(folder: Path, engine: str) -> tuple[Eyes, StepModel, Tokenizer, i
         from textgen.engine.onnx import OnnxEngine
 
         again = f"captioner export {folder}"
-        model = OnnxEngine.of(config, stored, again, prefix=DECODER)
+        model: StepModel = OnnxEngine.of(config, stored, again, prefix=DECODER)
         graphs = read_graphs(stored, again, ["encoder"])
         with bundle.describing(folder / bundle.WEIGHTS):
             weights = {name: array for name, array in stored.weights.items() if not name.startswith(DECODER)}
@@ -68,7 +103,7 @@ def load_model(folder: Path, engine: str) -> tuple[Eyes, StepModel, Tokenizer, i
 
         whole = _model(stored, config)
         see, model = torch_eyes(whole), TorchEngine(whole.decoder)
-    return see, model, tokenizer, size, stored.header, stored.hash, workers
+    return Loaded(see, model, tokenizer, size, stored.header, stored.hash, workers)
 
 
 def _read(folder: Path) -> tuple[bundle.Bundle, Tokenizer, DecoderConfig, int]:
@@ -84,7 +119,7 @@ def _read(folder: Path) -> tuple[bundle.Bundle, Tokenizer, DecoderConfig, int]:
     return stored, tokenizer, config, size
 
 
-def _model(stored: bundle.Bundle, config: DecoderConfig):
+def _model(stored: bundle.Bundle, config: DecoderConfig) -> CaptionModel:
     """The `CaptionModel` that a model stores."""
     import torch
 

@@ -10,16 +10,18 @@ from pathlib import Path
 
 from textgen.errors import UserError
 
-SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".gif", ".bmp", ".dib")
-SUFFIXES += (".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".avif", ".heic", ".heif")
+SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".gif", ".bmp", ".dib"),
+    *(".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".avif", ".heic", ".heif"),
+)
 
 
-def is_picture_name(path: str | os.PathLike) -> bool:
+def is_picture_name(path: str | os.PathLike[str]) -> bool:
     """Whether the name ends as a picture's does; the content has the last word, in `images.load_image`."""
     return Path(path).suffix.lower() in SUFFIXES
 
 
-def find_pictures(patterns: Sequence[str | os.PathLike]) -> list[Path]:
+def find_pictures(patterns: Sequence[str | os.PathLike[str]]) -> list[Path]:
     """Expand files, folders and globs to paths, in the order given, each path once.
 
     A folder stands for the pictures in it (sorted; not its folders, not hidden files), a glob for the files
@@ -27,7 +29,8 @@ def find_pictures(patterns: Sequence[str | os.PathLike]) -> list[Path]:
     Raises UserError for a folder without pictures and for a glob without matches.
     """
     found: list[Path] = []
-    for text in map(os.fspath, patterns):
+    for pattern in patterns:
+        text = os.fspath(pattern)
         if not text:
             raise UserError(
                 "a picture's name is empty: give a file, a folder or a pattern like 'photos/*.jpg'"

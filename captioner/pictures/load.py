@@ -44,8 +44,12 @@ UPRIGHT = {  # EXIF orientation -> what undoes it
 }
 
 
+Source = str | os.PathLike[str] | bytes | BinaryIO | Image.Image
+"""A path, the bytes of a file, a binary file or a PIL picture."""
+
+
 def load_image(
-    source: str | os.PathLike | bytes | BinaryIO | Image.Image,
+    source: Source,
     *,
     size: tuple[int, int] | None = None,
     limits: ImageLimits = ImageLimits(),
@@ -72,9 +76,9 @@ def to_square(image: Image.Image, size: int) -> Image.Image:
     return image.resize((size, size), Image.Resampling.BILINEAR, reducing_gap=3.0)
 
 
-def _load(source, size: tuple[int, int] | None, limits: ImageLimits) -> Image.Image:
+def _load(source: Source, size: tuple[int, int] | None, limits: ImageLimits) -> Image.Image:
     given = isinstance(source, Image.Image)
-    image = source if given else _open(_read(source, limits.max_bytes), limits)
+    image = source if isinstance(source, Image.Image) else _open(_read(source, limits.max_bytes), limits)
     _check_pixels(image.width, image.height, limits)
     try:
         if size is not None and not given:
@@ -92,7 +96,7 @@ def _load(source, size: tuple[int, int] | None, limits: ImageLimits) -> Image.Im
     if not given:
         # Last, because it may move a GIF to its second frame; n_frames would read all of them.
         with contextlib.suppress(Exception):
-            if image.is_animated and image.format in NOTES:
+            if getattr(image, "is_animated", False) and image.format in NOTES:
                 picture.info["note"] = NOTES[image.format]
     return picture
 
@@ -103,15 +107,16 @@ def _orientation(image: Image.Image) -> int | None:
     return None
 
 
-def _read(source, max_bytes: int) -> bytes:
+def _read(source: str | os.PathLike[str] | bytes | BinaryIO, max_bytes: int) -> bytes:
+    data: bytes | bytearray
     if isinstance(source, bytes | bytearray | memoryview):
         data = bytes(source)
     elif isinstance(source, str | os.PathLike) or hasattr(source, "read"):
         data = bytearray()
         try:
-            with contextlib.nullcontext(source) if hasattr(source, "read") else open(source, "rb") as file:
-                if file is source and source.seekable():
-                    source.seek(0)
+            with _opened(source) as file:
+                if file is source and file.seekable():
+                    file.seek(0)
                 while chunk := file.read(max_bytes + 1 - len(data)):
                     if isinstance(chunk, str):
                         raise TypeError("the picture's file is open as text; open it with mode 'rb'")
@@ -127,6 +132,11 @@ def _read(source, max_bytes: int) -> bytes:
     if len(data) > max_bytes:
         raise ImageError(f"more than the limit of {max_bytes / 1e6:g} MB")
     return data
+
+
+def _opened(source: str | os.PathLike[str] | BinaryIO) -> contextlib.AbstractContextManager[BinaryIO]:
+    """A file to be closed at the end, or one that stays open."""
+    return open(source, "rb") if isinstance(source, str | os.PathLike) else contextlib.nullcontext(source)
 
 
 def _open(data: bytes, limits: ImageLimits) -> Image.Image:
@@ -154,14 +164,11 @@ def _check_pixels(width: int, height: int, limits: ImageLimits) -> None:
         raise ImageError(f"{megapixels(width * height, limits)} ({width} x {height}); make it smaller")
 
 
-def _name(source) -> str:
+def _name(source: Source) -> str:
     if isinstance(source, str | os.PathLike):
         return printable(os.fsdecode(source)) or '""'
     name = getattr(source, "filename" if isinstance(source, Image.Image) else "name", None)
     return printable(os.fsdecode(name)) if name and isinstance(name, str | os.PathLike) else "picture"
-
-
-Source = str | os.PathLike | bytes | BinaryIO | Image.Image
 
 
 def picture_pixels(source: Source, size: int) -> np.ndarray:

@@ -34,7 +34,7 @@ MAGIC = (  # (offset, bytes there, what the file is)
 PICTURES = (b"\xff\xd8", b"\x89PNG", b"GIF8", b"RIFF", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
-UNREADABLE = {
+UNREADABLE: dict[type[Exception], str] = {
     FileNotFoundError: "no such file",
     IsADirectoryError: "a folder, not a picture",
     PermissionError: "no permission to read it",

@@ -17,16 +17,16 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 def _grey_to_8_bits(image: Image.Image) -> np.ndarray:
     """(height, width) uint8 of deep grey, scaled by the range of its format where that is known."""
-    grey = np.asarray(image, dtype=np.float64 if image.mode == "F" else np.float32)
+    grey: np.ndarray = np.asarray(image, dtype=np.float64 if image.mode == "F" else np.float32)
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM"):
-        low, high = 0, 65535
+        low, high = 0.0, 65535.0
     else:
         # 32 bits have no customary white: take the least customary range that holds the values, or their own.
         finite = grey[np.isfinite(grey)]
         low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
-        tops = [top for top in (1, 255, 65535) if high <= top and (top > 1 or image.mode == "F")]
+        tops = [top for top in (1.0, 255.0, 65535.0) if high <= top and (top > 1 or image.mode == "F")]
         if low >= 0 and tops:
-            low, high = 0, tops[0]
+            low, high = 0.0, tops[0]
     scaled = (grey - low) * (255 / max(high - low, 1e-30))
     bright = np.nan_to_num(scaled.clip(0, 255).round()).astype(np.uint8)
     if isinstance(clear := image.info.get("transparency"), int):  # Pillow applies this key to 8 bits only

@@ -25,6 +25,7 @@ def attention_figure(picture: Image.Image, caption: Caption) -> Image.Image:
     scale = _TILE / max(picture.size)
     size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
     picture = picture.resize(size, Image.Resampling.LANCZOS)
+    assert caption.attention is not None, "made without `attention=True`"
     tiles = [picture, *(heat_map(picture, weights) for weights in caption.attention)]
     columns = min(_COLUMNS, len(tiles))
     rows = -(-len(tiles) // columns)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from captioner.metrics import Corpus
+from captioner.metrics.checks import Key
 from captioner.network.decoding import Caption
 from captioner.pictures.load import load_image
 from captioner.pictures.refusals import ImageError
@@ -51,7 +52,7 @@ Look = Callable[[Path], Caption | None]
 
 
 def gallery(
-    corpus: Corpus, files: Mapping[Hashable, Path], other: Corpus | None = None, look: Look | None = None
+    corpus: Corpus[Key], files: Mapping[Key, Path], other: Corpus[Key] | None = None, look: Look | None = None
 ) -> list[Section]:
     """The sections of a report on `corpus`; those of pictures at hand (`files`: id -> picture) show them."""
 
@@ -81,10 +82,10 @@ def gallery(
 
 
 def _shown(
-    corpus: Corpus,
+    corpus: Corpus[Key],
     place: int,
-    files: Mapping[Hashable, Path],
-    other: Corpus | None,
+    files: Mapping[Key, Path],
+    other: Corpus[Key] | None,
     look: Look | None,
 ) -> Shown:
     key = corpus.ids[place]
@@ -103,7 +104,7 @@ def _shown(
     )
 
 
-def _scores(corpus: Corpus, place: int) -> dict[str, float]:
+def _scores(corpus: Corpus[Key], place: int) -> dict[str, float]:
     return {"CIDEr": float(corpus.cider[place]), "ROUGE-L": float(corpus.rouge_l[place])}
 
 

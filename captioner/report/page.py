@@ -64,7 +64,7 @@ def report_page(report: Report, sections: Sequence[Section], title: str) -> str:
 
 def _heading(report: Report, title: str) -> Html:
     pictures = f"{report['pictures']:,} picture{'s' * (report['pictures'] != 1)}"
-    subject = [element("bdi", report["name"])]
+    subject: list[str] = [element("bdi", report["name"])]
     if other := report.get("other"):
         subject += [" against ", element("bdi", other["name"])]
     references = _references(report)
@@ -102,7 +102,7 @@ def _scores(report: Report) -> Html:
     other, differences = report.get("other") or {}, _differences(report)
     names = [*SCORES, *(report.get("extra") or {})]
     caption = "All × 100; higher is better."
-    columns = [["", *names], _score_column(report, names)]
+    columns: list[Sequence[object]] = [["", *names], _score_column(report, names)]
     if intervals := report["intervals"]:
         columns.append(["95 % interval", *(interval_text(intervals.get(name)) for name in names)])
     if other:
@@ -116,12 +116,14 @@ def _scores(report: Report) -> Html:
     head, *rows = zip(*columns, strict=True)
     tables = [_table(caption, head, rows)]
     if anchors := report.get("anchors"):
-        rows = [[report["name"], _references(report), *_score_column(report, SCORES)[1:]]]
+        lines: list[Sequence[object]] = [
+            [report["name"], _references(report), *_score_column(report, SCORES)[1:]]
+        ]
         for anchor in anchors:
             name = joined(anchor["name"], element("small", anchor.get("note", "")))
-            rows.append([name, anchor.get("references", NONE), *_score_column(anchor, SCORES)[1:]])
+            lines.append([name, anchor.get("references", NONE), *_score_column(anchor, SCORES)[1:]])
         caption = "For scale, on the same pictures."
-        tables.append(_table(caption, ["", "references", *SCORES], rows, "anchors"))
+        tables.append(_table(caption, ["", "references", *SCORES], lines, "anchors"))
     return element("section", element("h2", "Scores"), element("div", *tables, class_="tables"))
 
 
@@ -181,7 +183,7 @@ def _gallery(section: Section, report: Report) -> Html:
     if not section.pictures:
         return Html()
     cards = (_card(shown, report) for shown in section.pictures)
-    looked = any(map(_looked, section.pictures))
+    looked = any(_looked(shown) is not None for shown in section.pictures)
     hint = " Point at a word, or tap it, to see where the model looked." if looked else ""
     return element(
         "section",
@@ -196,8 +198,8 @@ def _card(shown: Shown, report: Report) -> Html:
     if shown.thumbnail is not None:
         image = element("img", src=embedded(shown.thumbnail), alt=shown.caption, decoding="async")
         light = Html()
-        if _looked(shown):
-            _, rows, columns = shown.attention.shape
+        if (attention := _looked(shown)) is not None:
+            _, rows, columns = attention.shape
             light = element("canvas", data_rows=rows, data_columns=columns, aria_hidden="true", hidden=True)
         parts.append(element("div", image, light, class_="picture"))
     parts += [element("p", _words(shown), class_="caption", dir="auto"), _picture_scores(shown.scores)]
@@ -218,14 +220,14 @@ def _picture_scores(scores: Mapping[str, float]) -> Html:
     return element("p", text, class_="scores")
 
 
-def _looked(shown: Shown) -> bool:
-    """Whether it can be shown where the model looked."""
-    return bool(shown.words) and shown.attention is not None and shown.thumbnail is not None
+def _looked(shown: Shown) -> np.ndarray | None:
+    """Where the model looked, of each word, where that can be shown."""
+    return shown.attention if shown.words and shown.thumbnail is not None else None
 
 
 def _words(shown: Shown) -> Html:
     """The caption; each word a button that shows where the model looked, where that can be shown."""
-    if not _looked(shown):
+    if (attention := _looked(shown)) is None:
         return joined(shown.caption or _EMPTY)
     # The words as the caption writes them, with what stands between them.
     pattern = "".join(rf"(?>(\W*?)({re.escape(word)}))" for word in shown.words) + "(.*)"
@@ -233,7 +235,7 @@ def _words(shown: Shown) -> Html:
     *pairs, rest = found.groups() if found else [text for word in shown.words for text in (" ", word)] + [""]
     buttons = (
         element("button", word, type="button", disabled=True, class_="word", data_look=_look(weights))
-        for word, weights in zip(pairs[1::2], shown.attention, strict=True)
+        for word, weights in zip(pairs[1::2], attention, strict=True)
     )
     return joined(*(part for pair in zip(pairs[::2], buttons, strict=True) for part in pair), rest)
 

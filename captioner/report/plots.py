@@ -124,7 +124,7 @@ def length_plot(series: Sequence[Series]) -> Html:
         )
         marks.append(element("path", class_=f"steps {style}", d=f"M{_LEFT} {_n(y(0))}{steps}V{_n(y(0))}"))
     said = "; ".join(
-        f"{one.name}: {min(share)} to {max(share)} words, most often {max(share, key=share.get)}"
+        f"{one.name}: {min(share)} to {max(share)} words, most often {max(share, key=lambda length: share[length])}"
         for one, share in zip(series, shares, strict=True)
     )
     title = "Lengths, % of the captions"

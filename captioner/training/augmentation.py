@@ -21,12 +21,12 @@ def augment(image: Image.Image, size: int, smallest: float, mirror: bool, draws:
     stretch = 1.2 ** (2 * draws[1] - 1)
     width, height = (min(1.0, (area * s) ** 0.5) for s in (stretch, 1 / stretch))
     left, top = draws[2] * (1 - width), draws[3] * (1 - height)
-    box = [
-        (left) * image.width,
+    box = (
+        left * image.width,
         top * image.height,
         (left + width) * image.width,
         (top + height) * image.height,
-    ]
+    )
     image = image.resize((size, size), Image.Resampling.BILINEAR, box=box)
     if mirror and draws[4] < 0.5:
         image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)

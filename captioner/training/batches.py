@@ -20,6 +20,9 @@ from captioner.training.augmentation import augment, can_mirror
 from textgen.text.batches import pad_rows
 from textgen.text.tokenizer import EOS, Tokenizer
 
+CaptionIds = Sequence[Sequence[Sequence[int]]]
+"""Of each picture, the ids of its captions."""
+
 
 @dataclass(frozen=True)
 class CaptionBatch:
@@ -46,7 +49,7 @@ def caption_ids(example: Example, tokenizer: Tokenizer, max_length: int) -> list
 class _CaptionBatches(ABC):
     """Order, captions and read-ahead; subclasses fetch the pictures."""
 
-    def __init__(self, ids: Sequence[Sequence[Sequence[int]]], batch: int, captions: int, seed: int):
+    def __init__(self, ids: CaptionIds, batch: int, captions: int, seed: int):
         """`ids`: of each picture, its captions. `batch` pictures with at most `captions` each make a step."""
         self._ids = ids
         self._batch = min(batch, len(ids))
@@ -86,7 +89,7 @@ class _CaptionBatches(ABC):
 class FeatureBatches(_CaptionBatches):
     """Cached features, each picture as it is or mirrored."""
 
-    def __init__(self, features: np.ndarray, ids, batch: int, captions: int, seed: int):
+    def __init__(self, features: np.ndarray, ids: CaptionIds, batch: int, captions: int, seed: int):
         """`features` (pictures, views, L, D): a view is drawn at random."""
         super().__init__(ids, batch, captions, seed)
         self._features = features
@@ -102,7 +105,7 @@ class PictureBatches(_CaptionBatches):
     def __init__(
         self,
         examples: Sequence[Example],
-        ids,
+        ids: CaptionIds,
         batch: int,
         captions: int,
         seed: int,

@@ -66,5 +66,6 @@ class CachedFeatures:
                     shape = (len(examples), *features.shape[1:])
                     cache = np.lib.format.open_memmap(unfinished, "w+", np.float16, shape)
                 cache[start : start + batch] = features
+        assert cache is not None, "a split has pictures"
         cache.flush()
         unfinished.replace(path)

@@ -27,15 +27,18 @@ from textgen.decoding.generate import generate
 from textgen.decoding.sampling import SamplingConfig
 from textgen.engine.torch import TorchEngine
 from textgen.errors import UserError
+from textgen.storage.bundle import Header
 from textgen.text.batches import pad_rows
 from textgen.text.tokenizer import BOS, EOS, PAD, UNK, Tokenizer
 from textgen.training.checkpoint import load_state, save_state
 from textgen.training.device import use_bfloat16
 from textgen.training.runs import RunFolder, say
-from textgen.training.trainer import FitConfig, fit
+from textgen.training.trainer import Batches, FitConfig, Groups, Loss, fit
 
 _SHARES = tuple(tenth / 10 for tenth in range(1, 10))  # of the other model, in averaging
 Keep = Callable[[dict[str, float]], None]
+Contexts = Callable[[int, int], Tensor]
+"""Contexts of the dev pictures from one place to another."""
 
 
 @dataclass
@@ -47,7 +50,7 @@ class Run:
     dataset: Dataset
     model: CaptionModel
     tokenizer: Tokenizer
-    parent: dict | None  # provenance of the model that training started from
+    parent: Header | None  # provenance of the model that training started from
     train: list[Example]
     dev: list[Example]
     train_ids: list[list[list[int]]]
@@ -64,7 +67,7 @@ def cross_entropy(run: Run, folder: Path, keep: Keep, resume: bool) -> dict[str,
     features = {name: cache.of(getattr(run, name), flip=name == "train") for name in ("train", "dev")}
     batches = FeatureBatches(features["train"], run.train_ids, config.batch, config.captions, config.seed)
 
-    def loss(batch: CaptionBatch, step: int) -> tuple[Tensor, dict]:
+    def loss(batch: CaptionBatch, step: int) -> tuple[Tensor, dict[str, float]]:
         context = model.bridge(torch.from_numpy(batch.pictures).to(run.device).float())
         return _caption_loss(model.decoder, context, batch, config.label_smoothing), {}
 
@@ -81,7 +84,7 @@ def fine_tuning(run: Run, folder: Path, keep: Keep, resume: bool) -> dict[str, f
     config, model = run.config, run.model
     batches = _picture_batches(run, config.seed + 1)
 
-    def loss(batch: CaptionBatch, step: int) -> tuple[Tensor, dict]:
+    def loss(batch: CaptionBatch, step: int) -> tuple[Tensor, dict[str, float]]:
         context = model.context(torch.from_numpy(batch.pictures).to(run.device))
         return _caption_loss(model.decoder, context, batch, config.label_smoothing), {}
 
@@ -102,7 +105,7 @@ def self_critical(run: Run, folder: Path, keep: Keep, resume: bool) -> dict[str,
     cider = CiderD.from_references(references)
     banned = (PAD, BOS, UNK)
 
-    def loss(batch: CaptionBatch, step: int) -> tuple[Tensor, dict]:
+    def loss(batch: CaptionBatch, step: int) -> tuple[Tensor, dict[str, float]]:
         context = model.context(torch.from_numpy(batch.pictures).to(run.device))
         rows = len(context) * config.scst_samples
         with torch.no_grad(), torch.autocast(run.device.type, enabled=False):
@@ -148,6 +151,7 @@ def self_critical(run: Run, folder: Path, keep: Keep, resume: bool) -> dict[str,
 def averaging(run: Run, folder: Path, keep: Keep, resume: bool) -> dict[str, float]:
     """Averages the weights with those of `average_with`, in the share that scores best. Returns its dev metrics."""
     path = run.config.average_with
+    assert path is not None, "without it there is no such phase"
     other, tokenizer, *_ = read_model(path)
     ours = {name: value.detach().clone() for name, value in run.model.state_dict().items()}
     theirs = other.state_dict()
@@ -171,8 +175,16 @@ def averaging(run: Run, folder: Path, keep: Keep, resume: bool) -> dict[str, flo
 
 
 def _fit(
-    run: Run, groups, batches, loss, config: FitConfig, folder: Path, contexts, keep: Keep, resume: bool
-):
+    run: Run,
+    groups: Groups,
+    batches: Batches[CaptionBatch],
+    loss: Loss[CaptionBatch],
+    config: FitConfig,
+    folder: Path,
+    contexts: Contexts,
+    keep: Keep,
+    resume: bool,
+) -> dict[str, float]:
     """`fit` with what is the same in every phase; the phase's name is its folder's."""
     return fit(
         run.model,
@@ -219,14 +231,15 @@ def _caption_loss(
     return (weights * nll).sum() / weights.sum()
 
 
-def dev_pictures(run: Run) -> Callable[[int, int], Tensor]:
+def dev_pictures(run: Run) -> Contexts:
     """Contexts of the dev pictures from one place to another, read as people's photos are."""
     if run.dev_pixels is None:
         run.dev_pixels = np.stack([picture_pixels(example.path, run.size) for example in run.dev])
-    return lambda start, end: run.model.context(torch.from_numpy(run.dev_pixels[start:end]).to(run.device))
+    pixels = run.dev_pixels
+    return lambda start, end: run.model.context(torch.from_numpy(pixels[start:end]).to(run.device))
 
 
-def evaluate(run: Run, contexts, batch: int = 50) -> dict[str, float]:
+def evaluate(run: Run, contexts: Contexts, batch: int = 50) -> dict[str, float]:
     """Dev metrics of captions with the default decoding, and three of them to look at."""
     run.model.eval()
     engine = TorchEngine(run.model.decoder)

@@ -1,1 +1,1 @@
-"""Speed and memory, as the README and the closing notes quote them; run by `make bench`, never by the tests."""
+"""Speed and memory, as the README and docs/ quote them; run by `make bench`, never by the tests."""

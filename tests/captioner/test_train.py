@@ -355,8 +355,12 @@ def test_two_data_sets_are_learnt_and_judged_together(shapes, tiny_settings, tmp
     assert metrics["CIDEr"] == pytest.approx(sum(own) / 2, abs=0.02)
     provenance = json.loads((out / "model.json").read_text())["provenance"]
     counts = provenance["sources"][other.name]
-    assert counts["dev"] == 8 and 0 < counts["train"] < 16  # less those that look like dev pictures of the first
-    assert sum(source["train"] for source in provenance["sources"].values()) == provenance["pictures"]["train"]
+    assert (
+        counts["dev"] == 8 and 0 < counts["train"] < 16
+    )  # less those that look like dev pictures of the first
+    assert (
+        sum(source["train"] for source in provenance["sources"].values()) == provenance["pictures"]["train"]
+    )
     card = (out / "README.md").read_text()
     assert f"cross-entropy: {other.name} |" in card
     assert f"{other.name}: {counts['train']} train and 8 dev pictures" in card

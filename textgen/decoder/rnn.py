@@ -11,7 +11,7 @@ L context cells, D context features, G gates (4H for LSTM, 3H for GRU, H for a s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -21,6 +21,9 @@ from torch import Tensor, nn
 
 from textgen.decoder.config import CELL_SIZES, DecoderConfig
 from textgen.decoder.dropout import Dropout
+
+States = tuple[Tensor, ...]
+"""What a layer carries from step to step: (N, H) each, one or, of an LSTM, two."""
 
 _FEW_ROWS = 16  # with more, `F.linear` is as fast
 
@@ -32,13 +35,13 @@ def _linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return torch.addmm(bias.unsqueeze(1), weight, x.T).T
 
 
-def _lstm_step(gates_x: Tensor, gates_h: Tensor, states: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+def _lstm_step(gates_x: Tensor, gates_h: Tensor, states: States) -> States:
     i, f, g, o = (gates_x + gates_h).chunk(4, dim=-1)
     cell = torch.sigmoid(f) * states[1] + torch.sigmoid(i) * torch.tanh(g)
     return torch.sigmoid(o) * torch.tanh(cell), cell
 
 
-def _gru_step(gates_x: Tensor, gates_h: Tensor, states: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+def _gru_step(gates_x: Tensor, gates_h: Tensor, states: States) -> States:
     reset_x, update_x, new_x = gates_x.chunk(3, dim=-1)
     reset_h, update_h, new_h = gates_h.chunk(3, dim=-1)
     update = torch.sigmoid(update_x + update_h)
@@ -46,7 +49,7 @@ def _gru_step(gates_x: Tensor, gates_h: Tensor, states: tuple[Tensor, ...]) -> t
     return (torch.lerp(new, states[0], update),)
 
 
-def _rnn_step(gates_x: Tensor, gates_h: Tensor, states: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+def _rnn_step(gates_x: Tensor, gates_h: Tensor, states: States) -> States:
     return (torch.tanh(gates_x + gates_h),)
 
 
@@ -54,8 +57,8 @@ def _rnn_step(gates_x: Tensor, gates_h: Tensor, states: tuple[Tensor, ...]) -> t
 class Cell:
     """A recurrent cell: its whole-sequence layer, its single step."""
 
-    layer: type[nn.RNNBase]
-    step: object
+    layer: type[nn.LSTM | nn.GRU | nn.RNN]
+    step: Callable[[Tensor, Tensor, States], States]
 
 
 CELLS = {
@@ -72,7 +75,7 @@ class DecoderState:
     Rows of one context stand together, as many for each: row n looks at context n // (N / B).
     """
 
-    layers: tuple[tuple[Tensor, ...], ...]  # per layer, per state: (N, H)
+    layers: tuple[States, ...]  # per layer, per state: (N, H)
     keys: Tensor | None = None  # (B, heads, L, H / heads)
     values: Tensor | None = None  # (B, heads, L, H / heads)
     attention: Tensor | None = None  # (N, T, L): where the last call looked, mean over heads
@@ -104,8 +107,8 @@ class RNNDecoder(nn.Module):
         self.project = nn.Identity() if fits else nn.Linear(config.features, width)
         self.output_bias = nn.Parameter(torch.zeros(config.vocab_size))
         self.dropout = Dropout(config.dropout)
-        same = config.embedding_dropout is None
-        self.embedding_dropout = self.dropout if same else Dropout(config.embedding_dropout)
+        of_embedding = config.embedding_dropout
+        self.embedding_dropout = self.dropout if of_embedding is None else Dropout(of_embedding)
         self._initialise()
 
     def _initialise(self) -> None:
@@ -115,9 +118,15 @@ class RNNDecoder(nn.Module):
         else:
             nn.init.normal_(self.embedding.weight, std=self.config.embedding_size**-0.5)
         if self.config.cell == "lstm":
-            for layer in self.layers:
+            for layer in self._stack:
                 # Start by remembering (Jozefowicz et al. 2015): gates are ordered i, f, g, o.
-                layer.bias_ih_l0.data[self.config.hidden_size : 2 * self.config.hidden_size] = 1.0
+                layer.all_weights[0][2].data[self.config.hidden_size : 2 * self.config.hidden_size] = 1.0
+
+    @property
+    def _stack(self) -> list[nn.RNNBase]:
+        """`layers`, of which a `ModuleList` does not say what they are. Each has one list of weights: of the input and
+        of the state, then their biases."""
+        return [layer for layer in self.layers if isinstance(layer, nn.RNNBase)]
 
     def start(self, context: Tensor | None, rows: int) -> DecoderState:
         """The state before the first token.
@@ -133,8 +142,8 @@ class RNNDecoder(nn.Module):
         if rows % batch:
             raise ValueError(f"{rows} rows cannot be shared evenly by {batch} contexts")
         initial = torch.tanh(self.initial(context.mean(dim=1)))  # (B, layers * states * H)
-        initial = initial.repeat_interleave(rows // batch, dim=0).chunk(config.num_layers * states, dim=-1)
-        layers = tuple(initial[i : i + states] for i in range(0, len(initial), states))
+        parts = initial.repeat_interleave(rows // batch, dim=0).chunk(config.num_layers * states, dim=-1)
+        layers = tuple(parts[i : i + states] for i in range(0, len(parts), states))
         heads = config.attention_heads
         keys, values = (
             linear(context).view(batch, cells, heads, -1).transpose(1, 2) for linear in (self.key, self.value)
@@ -149,17 +158,15 @@ class RNNDecoder(nn.Module):
     def hidden(self, ids: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
         """As `forward`, but the features (N, T, ...) that `logits` takes: training leaves padding out."""
         x = self.embedding_dropout(self.embedding(ids))
-        attended = attention = None
+        attended: Tensor | None = None
+        attention: Tensor | None = None
         layers = []
-        for index, (layer, states) in enumerate(zip(self.layers, state.layers, strict=True)):
-            # nn.RNNBase wants (1, N, H), of the dtype of its input under autocast.
-            carried = tuple(s.unsqueeze(0).contiguous() for s in states)
-            out, carried = self._read(layer, x, carried if len(carried) > 1 else carried[0])
-            carried = carried if isinstance(carried, tuple) else (carried,)
-            layers.append(tuple(s.squeeze(0) for s in carried))
+        for index, (layer, states) in enumerate(zip(self._stack, state.layers, strict=True)):
+            out, after = self._read(layer, x, states)
+            layers.append(after)
             x = self.dropout(out)
-            if index == 0 and state.keys is not None:
-                attended, attention = self._attend(out, state)
+            if index == 0 and state.keys is not None and state.values is not None:
+                attended, attention = self._attend(out, state.keys, state.values)
                 attended = self.dropout(attended)
                 if len(self.layers) > 1:
                     x = torch.cat([x, attended], dim=-1)
@@ -167,12 +174,19 @@ class RNNDecoder(nn.Module):
             x = torch.cat([x, attended], dim=-1)
         return x, replace(state, layers=tuple(layers), attention=attention)
 
-    def _read(self, layer: nn.RNNBase, x: Tensor, carried):
+    def _read(self, layer: nn.RNNBase, x: Tensor, states: States) -> tuple[Tensor, States]:
         """A layer over whole sequences, in training with some of its recurrent weights dropped."""
-        if not (self.training and self.config.recurrent_dropout):
-            return layer(x, carried)
-        weight = F.dropout(layer.weight_hh_l0, self.config.recurrent_dropout)
-        return torch.func.functional_call(layer, {"weight_hh_l0": weight}, (x, carried))
+        # nn.RNNBase wants (1, N, H), of the dtype of its input under autocast.
+        carried: States | Tensor = tuple(s.unsqueeze(0).contiguous() for s in states)
+        if len(carried) == 1:
+            carried = carried[0]
+        if self.training and self.config.recurrent_dropout:
+            weight = F.dropout(layer.all_weights[0][1], self.config.recurrent_dropout)
+            out, carried = torch.func.functional_call(layer, {"weight_hh_l0": weight}, (x, carried))
+        else:
+            out, carried = layer(x, carried)
+        after = carried if isinstance(carried, tuple) else (carried,)
+        return out, tuple(s.squeeze(0) for s in after)
 
     def logits(self, features: Tensor) -> Tensor:
         """Logits (..., V) of the features that `hidden` gives."""
@@ -184,8 +198,8 @@ class RNNDecoder(nn.Module):
 
     def gate_table(self) -> Tensor:
         """Layer 1's share of every token, `W_ih @ embedding + b`: (V, G). Exact, and a look-up a step."""
-        layer = self.layers[0]
-        return F.linear(self.embedding.weight, layer.weight_ih_l0, layer.bias_ih_l0)
+        weight, _, bias, _ = self._stack[0].all_weights[0]
+        return F.linear(self.embedding.weight, weight, bias)
 
     def step(self, ids: Tensor, state: DecoderState, gate_table: Tensor) -> tuple[Tensor, DecoderState]:
         """Logits (N, V) after one more token a row, `ids` (N,); equal to `forward` on a column.
@@ -193,15 +207,18 @@ class RNNDecoder(nn.Module):
         Plain products: `nn.LSTM` called for a single step is ten times slower on a CPU.
         """
         cell = CELLS[self.config.cell]
-        x = gates_x = attended = attention = None
+        x = gates_x = gate_table[ids]
+        attended: Tensor | None = None
+        attention: Tensor | None = None
         layers = []
-        for index, (layer, states) in enumerate(zip(self.layers, state.layers, strict=True)):
-            gates_x = gate_table[ids] if index == 0 else _linear(x, layer.weight_ih_l0, layer.bias_ih_l0)
-            gates_h = _linear(states[0], layer.weight_hh_l0, layer.bias_hh_l0)
-            layers.append(cell.step(gates_x, gates_h, states))
+        for index, (layer, states) in enumerate(zip(self._stack, state.layers, strict=True)):
+            weight_x, weight_h, bias_x, bias_h = layer.all_weights[0]
+            if index > 0:
+                gates_x = _linear(x, weight_x, bias_x)
+            layers.append(cell.step(gates_x, _linear(states[0], weight_h, bias_h), states))
             x = layers[-1][0]
-            if index == 0 and state.keys is not None:
-                attended, attention = self._attend(x.unsqueeze(1), state)
+            if index == 0 and state.keys is not None and state.values is not None:
+                attended, attention = self._attend(x.unsqueeze(1), state.keys, state.values)
                 attended = attended.squeeze(1)
                 if len(self.layers) > 1:
                     x = torch.cat([x, attended], dim=-1)
@@ -213,7 +230,7 @@ class RNNDecoder(nn.Module):
         """The state of rows `index` (M,): repeated, reordered or dropped."""
         layers = tuple(tuple(s[index] for s in states) for states in state.layers)
         keys, values = state.keys, state.values
-        if keys is not None:
+        if keys is not None and values is not None:
             owner = index // (state.rows // keys.shape[0])
             runs, counts = torch.unique_consecutive(owner, return_counts=True)
             # Contexts are copied only when rows no longer share them evenly; beams never do that.
@@ -230,12 +247,12 @@ class RNNDecoder(nn.Module):
         layers = zip(*(state.layers for state in states), strict=True)
         return DecoderState(tuple(tuple(map(torch.cat, zip(*layer, strict=True))) for layer in layers))
 
-    def _attend(self, hidden: Tensor, state: DecoderState) -> tuple[Tensor, Tensor]:
+    def _attend(self, hidden: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Multi-head attention of `hidden` (N, T, H) over the context: (N, T, H) and (N, T, L)."""
         rows, steps, _ = hidden.shape
-        batch, heads, _, width = state.keys.shape
+        batch, heads, _, width = keys.shape
         # Rows of one context are one long query: the context is never repeated.
         query = self.query(hidden).view(batch, rows // batch * steps, heads, width).transpose(1, 2)
-        weights = torch.softmax(query @ state.keys.transpose(2, 3) * width**-0.5, dim=-1)  # (B, heads, ., L)
-        attended = (weights.to(state.values.dtype) @ state.values).transpose(1, 2)
+        weights = torch.softmax(query @ keys.transpose(2, 3) * width**-0.5, dim=-1)  # (B, heads, ., L)
+        attended = (weights.to(values.dtype) @ values).transpose(1, 2)
         return attended.reshape(rows, steps, -1), weights.mean(dim=1).view(rows, steps, -1)

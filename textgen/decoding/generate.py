@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Required, TypedDict, Unpack
 
 import numpy as np
 
@@ -96,14 +96,30 @@ def _prefill(
     read = []
     for length in np.unique(lengths):
         rows = np.flatnonzero(lengths == length)
-        read.append(model.prefill(np.array([prompts[row] for row in rows]), model.start(None, len(rows))))
+        read.append(
+            model.prefill(np.array([prompts[row] for row in rows.tolist()]), model.start(None, len(rows)))
+        )
     back = np.argsort(order)
     return np.concatenate([logits for logits, _ in read])[back], model.select(
         model.join([state for _, state in read]), back
     )
 
 
-def generate(model: StepModel, prompts: Sequence[Sequence[int]] | np.ndarray, **options) -> list[Generated]:
+class Options(TypedDict, total=False):
+    """What `stream` takes by name."""
+
+    context: np.ndarray | None
+    sampling: SamplingConfig
+    constraints: Constraints
+    end: Required[int | None]
+    max_length: Required[int]
+    seed: int | None
+    keys: Sequence[int] | None
+
+
+def generate(
+    model: StepModel, prompts: Sequence[Sequence[int]] | np.ndarray, **options: Unpack[Options]
+) -> list[Generated]:
     """The whole of `stream`, a sequence a row; takes the same options."""
     columns = list(stream(model, prompts, **options))
     ids = np.stack([column.ids for column in columns], axis=1)
@@ -115,5 +131,6 @@ def generate(model: StepModel, prompts: Sequence[Sequence[int]] | np.ndarray, **
 
 
 def _sequence(ids: list[int], log_prob: float, end: int | None) -> Generated:
-    finished = end in ids
-    return Generated(tuple(ids[: ids.index(end)] if finished else ids), float(log_prob), finished)
+    if end is None or end not in ids:
+        return Generated(tuple(ids), float(log_prob), False)
+    return Generated(tuple(ids[: ids.index(end)]), float(log_prob), True)

@@ -54,7 +54,7 @@ class Score:
         """Of a word between white space, whatever the tokens are: comparable between models of characters and words."""
         return math.exp(min(self.nats / max(1, self.words), 700.0))
 
-    def to_json(self) -> dict:
+    def to_json(self) -> dict[str, float]:
         return {
             "nats_per_token": self.nats_per_token,
             "perplexity": self.perplexity,

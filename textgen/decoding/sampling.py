@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -69,6 +70,7 @@ def sample(logits: np.ndarray, uniforms: np.ndarray | None, config: SamplingConf
     """
     if config.greedy:
         return logits.argmax(axis=1)
+    assert uniforms is not None, "only greedy needs none"
     # The best weighs 1 at any temperature; beyond these it makes no difference, but for overflow.
     temperature = np.float32(min(max(config.temperature, 1e-20), 1e30))
     with np.errstate(over="ignore"):
@@ -104,7 +106,7 @@ def _drawn(weights: np.ndarray, uniform: float) -> tuple[int, float]:
 
 def uniform_rows(seed: int | None, keys: Sequence[int]) -> Iterator[np.ndarray]:
     """Endless (N,) uniforms: row n is the sequence of `(seed, keys[n])`, whatever the other rows are."""
-    seed = np.random.SeedSequence().entropy if seed is None else seed
+    seed = secrets.randbits(128) if seed is None else seed
     if seed < 0:
         raise UserError(f"seed: {seed} must be 0 or more")
     rows = [np.random.Generator(np.random.PCG64(np.random.SeedSequence((seed, key)))) for key in keys]

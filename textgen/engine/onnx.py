@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 
@@ -28,7 +29,14 @@ class OnnxState:
     )
 
 
-def session(graph: bytes, arrays: Mapping[str, np.ndarray], threads: int):
+class Session(Protocol):
+    """What is used of ONNX Runtime's session, which comes without types."""
+
+    def run(self, outputs: None, feed: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        """All outputs, in the graph's order."""
+
+
+def session(graph: bytes, arrays: Mapping[str, np.ndarray], threads: int) -> Session:
     """An ONNX Runtime session of a graph whose weights are `arrays`, all of them.
 
     Raises UserError when the two do not fit.
@@ -44,7 +52,8 @@ def session(graph: bytes, arrays: Mapping[str, np.ndarray], threads: int):
     values = [onnxruntime.OrtValue.ortvalue_from_numpy(array) for array in arrays.values()]
     options.add_external_initializers(list(arrays), values)
     try:
-        return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        made: Session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        return made
     except Exception as error:  # its exceptions have no base of their own
         raise UserError(f"the ONNX graph does not fit the weights: {str(error).splitlines()[0]}") from error
 
@@ -82,16 +91,16 @@ class OnnxEngine:
             except UserError as error:
                 raise UserError(f"{error}; make the graphs anew: {again}") from error
 
-    def _session(self, name: str):
+    def _session(self, name: str) -> Session:
         return session(self._graphs[name], arrays_of(name, self._arrays), self._threads)
 
     @cached_property
-    def _read(self):
+    def _read(self) -> Session:
         # Captions never need it, and it would take the weights' memory a second time.
         return self._session("read")
 
     def start(self, context: np.ndarray | None, rows: int) -> OnnxState:
-        if context is None:
+        if context is None or self._start is None:
             return OnnxState(np.zeros((rows, self.config.memory_size), np.float32))
         batch = len(context)
         if rows % batch:
@@ -125,7 +134,7 @@ class OnnxEngine:
 
     def select(self, state: OnnxState, index: np.ndarray) -> OnnxState:
         keys, values = state.keys, state.values
-        if keys is not None:
+        if keys is not None and values is not None:
             owner = index // (len(state.memory) // len(keys))
             share = len(index) // len(keys)
             if (
@@ -155,10 +164,12 @@ class OnnxEngine:
             return None
         return state.attention.mean(axis=1).reshape(len(state.memory), -1, state.attention.shape[-1])
 
-    def _run(self, graph, state: OnnxState, **inputs: np.ndarray) -> tuple[np.ndarray, OnnxState]:
-        feed = {name: np.ascontiguousarray(array, dtype=np.int64) for name, array in inputs.items()}
+    def _run(self, graph: Session, state: OnnxState, **inputs: np.ndarray) -> tuple[np.ndarray, OnnxState]:
+        feed: dict[str, np.ndarray] = {
+            name: np.ascontiguousarray(array, dtype=np.int64) for name, array in inputs.items()
+        }
         feed["memory"] = state.memory
-        if state.keys is None:
+        if state.keys is None or state.values is None:
             logits, memory = graph.run(None, feed)
             return logits, OnnxState(memory)
         feed |= {"keys": state.keys, "values": state.values}

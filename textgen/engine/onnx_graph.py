@@ -18,7 +18,16 @@ from textgen.engine.onnx_weights import decoder_arrays
 _OPSETS = {"": 21, "com.microsoft": 1}
 _IR_VERSION = 10
 _FLOAT, _INT = TensorProto.FLOAT, TensorProto.INT64
-_BYTE = {"step": np.float32(1 / 127), "zero": np.uint8(128)}  # numbers from -1 to 1 as a byte
+_BYTE: dict[str, np.ndarray] = {
+    "step": np.array(1 / 127, np.float32),
+    "zero": np.array(128, np.uint8),
+}  # numbers from -1 to 1 as a byte
+
+Attribute = int | float | str | Sequence[int] | onnx.GraphProto
+Shape = Sequence[int | str]
+"""Sizes; those that only a call decides by the name of their letter."""
+Value = tuple[int, Shape]
+"""What goes into a graph, or comes out: the type of its numbers, and its shape."""
 
 
 class _Nodes:
@@ -31,12 +40,21 @@ class _Nodes:
         self.weights: dict[str, None] = {}
 
     def __call__(
-        self, kind: str, *inputs: str, outputs: int | Sequence[str] = 1, domain: str = "", **attributes
-    ):
-        if isinstance(outputs, int):
-            outputs = [f"{self.prefix}{len(self.nodes)}_{index}" for index in range(outputs)]
-        self.nodes.append(helper.make_node(kind, inputs, outputs, domain=domain, **attributes))
-        return outputs[0] if len(outputs) == 1 else list(outputs)
+        self, kind: str, *inputs: str, output: str = "", domain: str = "", **attributes: Attribute
+    ) -> str:
+        """A node with one output, whose name is returned: `output`, or one of its own."""
+        output = output or self._names(1)[0]
+        self.nodes.append(helper.make_node(kind, inputs, [output], None, None, domain, None, **attributes))
+        return output
+
+    def several(self, kind: str, *inputs: str, count: int, **attributes: Attribute) -> list[str]:
+        """A node with `count` outputs, whose names are returned."""
+        outputs = self._names(count)
+        self.nodes.append(helper.make_node(kind, inputs, outputs, None, None, None, None, **attributes))
+        return outputs
+
+    def _names(self, count: int) -> list[str]:
+        return [f"{self.prefix}{len(self.nodes)}_{index}" for index in range(count)]
 
     def inside(self) -> _Nodes:
         """The nodes of a loop's body, which share weights and constants with those outside."""
@@ -75,15 +93,15 @@ class _Nodes:
 
 
 def _lstm(on: _Nodes, gates_x: str, gates_h: str, states: Sequence[str]) -> list[str]:
-    i, f, g, o = on("Split", on("Add", gates_x, gates_h), outputs=4, axis=-1, num_outputs=4)
+    i, f, g, o = on.several("Split", on("Add", gates_x, gates_h), count=4, axis=-1, num_outputs=4)
     kept = on("Mul", on("Sigmoid", f), states[1])
     cell = on("Add", kept, on("Mul", on("Sigmoid", i), on("Tanh", g)))
     return [on("Mul", on("Sigmoid", o), on("Tanh", cell)), cell]
 
 
 def _gru(on: _Nodes, gates_x: str, gates_h: str, states: Sequence[str]) -> list[str]:
-    reset_x, update_x, new_x = on("Split", gates_x, outputs=3, axis=-1, num_outputs=3)
-    reset_h, update_h, new_h = on("Split", gates_h, outputs=3, axis=-1, num_outputs=3)
+    reset_x, update_x, new_x = on.several("Split", gates_x, count=3, axis=-1, num_outputs=3)
+    reset_h, update_h, new_h = on.several("Split", gates_h, count=3, axis=-1, num_outputs=3)
     update = on("Sigmoid", on("Add", update_x, update_h))
     reset = on("Sigmoid", on("Add", reset_x, reset_h))
     new = on("Tanh", on("Add", new_x, on("Mul", reset, new_h)))
@@ -115,13 +133,13 @@ def start_graph(config: DecoderConfig, arrays: Mapping[str, np.ndarray]) -> byte
     on = _Nodes(arrays)
     heads, size = config.attention_heads, config.context_size
     width = config.hidden_size // heads
-    on("Tanh", on.product("initial", "mean", bounded=False), outputs=["memory"])
+    on("Tanh", on.product("initial", "mean", bounded=False), output="memory")
     for name in ("key", "value"):
         grouped = on("Reshape", on.product(name, "context", bounded=False), on.constant(0, 0, heads, width))
-        on("Transpose", grouped, outputs=[f"{name}s"], perm=[0, 2, 1, 3])
-    seen = (_FLOAT, ["B", heads, "L", width])
-    outputs = {"memory": (_FLOAT, ["B", config.memory_size]), "keys": seen, "values": seen}
-    inputs = {"context": (_FLOAT, ["B", "L", size]), "mean": (_FLOAT, ["B", size])}
+        on("Transpose", grouped, output=f"{name}s", perm=[0, 2, 1, 3])
+    seen: Value = (_FLOAT, ["B", heads, "L", width])
+    outputs: dict[str, Value] = {"memory": (_FLOAT, ["B", config.memory_size]), "keys": seen, "values": seen}
+    inputs: dict[str, Value] = {"context": (_FLOAT, ["B", "L", size]), "mean": (_FLOAT, ["B", size])}
     return _model(on, inputs, outputs)
 
 
@@ -134,21 +152,24 @@ def decoder_graph(config: DecoderConfig, arrays: Mapping[str, np.ndarray], whole
     """
     on = _Nodes(arrays)
     states, context = CELL_SIZES[config.cell].states, bool(config.context_size)
-    inputs = {"ids": (_INT, ["T", "N"] if whole else ["N"]), "memory": (_FLOAT, ["N", config.memory_size])}
-    outputs = {
+    inputs: dict[str, Value] = {
+        "ids": (_INT, ["T", "N"] if whole else ["N"]),
+        "memory": (_FLOAT, ["N", config.memory_size]),
+    }
+    outputs: dict[str, Value] = {
         "logits": (_FLOAT, [*(["K"] if whole else []), "N", config.vocab_size]),
         "memory_after": (_FLOAT, ["N", config.memory_size]),
     }
     if whole:
         inputs["places"] = (_INT, ["K"])
     if context:
-        shape = ["B", config.attention_heads, "L", config.hidden_size // config.attention_heads]
+        shape: Shape = ["B", config.attention_heads, "L", config.hidden_size // config.attention_heads]
         inputs |= dict.fromkeys(("keys", "values"), (_FLOAT, shape))
         outputs["attention"] = (_FLOAT, ["B", config.attention_heads, "rows", "L"])
     count = config.num_layers * states
     before = ["memory"]
     if count > 1:
-        before = on("Split", "memory", outputs=count, axis=-1, num_outputs=count)
+        before = on.several("Split", "memory", count=count, axis=-1, num_outputs=count)
 
     x, attended, after = "", "", []
     for layer in range(config.num_layers):
@@ -166,7 +187,7 @@ def decoder_graph(config: DecoderConfig, arrays: Mapping[str, np.ndarray], whole
         if layer == 0 and context:
             attended = _attend(on, config, x, whole)
             x = on("Concat", x, attended, axis=-1) if config.num_layers > 1 else x
-    on("Concat", *after, outputs=["memory_after"], axis=-1)
+    on("Concat", *after, output="memory_after", axis=-1)
     if context:
         x = on("Concat", x, attended, axis=-1)
     if whole:
@@ -174,7 +195,7 @@ def decoder_graph(config: DecoderConfig, arrays: Mapping[str, np.ndarray], whole
     if "project" in arrays:
         x = on.product("project", x, bounded=not context)
     logits = on.product("output", x, bounded=not context and "project" not in arrays)
-    on("Identity", logits, outputs=["logits"])
+    on("Identity", logits, output="logits")
     return _model(on, inputs, outputs)
 
 
@@ -196,14 +217,17 @@ def _recurrent(
     found = step(body, gates, before)
     out = body("Identity", found[0])
     value = helper.make_tensor_value_info
-    shape, wide = ["N", config.hidden_size], ["N", CELL_SIZES[config.cell].gates * config.hidden_size]
+    shape: Shape = ["N", config.hidden_size]
+    wide: Shape = ["N", CELL_SIZES[config.cell].gates * config.hidden_size]
     graph = helper.make_graph(
         body.nodes,
         f"layer{layer}",
         [*(value(name, _FLOAT, shape) for name in before), value(gates, _FLOAT, wide)],
         [value(name, _FLOAT, shape) for name in (*found, out)],
     )
-    *after, outputs = on("Scan", *states, gates_x, outputs=len(states) + 1, body=graph, num_scan_inputs=1)
+    *after, outputs = on.several(
+        "Scan", *states, gates_x, count=len(states) + 1, body=graph, num_scan_inputs=1
+    )
     return outputs, after
 
 
@@ -219,7 +243,7 @@ def _attend(on: _Nodes, config: DecoderConfig, x: str, whole: bool) -> str:
     query = on("Transpose", on("Reshape", query, grouped), perm=[0, 2, 1, 3])
     keys = on("Transpose", "keys", perm=[0, 1, 3, 2])
     scores = on("Mul", on("MatMul", query, keys), on.constant(width**-0.5))
-    on("Softmax", scores, outputs=["attention"], axis=-1)  # (B, heads, rows x T, L)
+    on("Softmax", scores, output="attention", axis=-1)  # (B, heads, rows x T, L)
     attended = on("Transpose", on("MatMul", "attention", "values"), perm=[0, 2, 1, 3])
     if not whole:
         return on("Reshape", attended, on.constant(-1, hidden))
@@ -228,7 +252,7 @@ def _attend(on: _Nodes, config: DecoderConfig, x: str, whole: bool) -> str:
     return on("Transpose", attended, perm=[1, 0, 2])
 
 
-def _model(on: _Nodes, inputs: Mapping[str, tuple], outputs: Mapping[str, tuple]) -> bytes:
+def _model(on: _Nodes, inputs: Mapping[str, Value], outputs: Mapping[str, Value]) -> bytes:
     """Serialised, with a place holder for each weight: external data that the engine hands in."""
     place_holders = []
     for name in on.weights:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 from textgen.decoder.config import DecoderConfig
 from textgen.engine.choice import choose_engine
@@ -11,15 +12,41 @@ from textgen.engine.protocol import StepModel
 from textgen.errors import UserError
 from textgen.storage import bundle
 from textgen.storage.box import Box
+from textgen.storage.bundle import Header
 from textgen.storage.card import model_card, model_summary
 from textgen.storage.graphs import Graphs, has_graphs, write_graphs
 from textgen.text.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from textgen.decoder.rnn import RNNDecoder
 
 KIND = "textgen"
 BOX = Box(Path(__file__).resolve().parent.parent / "models", KIND, "shakespeare", model_summary)
 
 
-def model_header(decoder, tokenizer: Tokenizer, lines: bool, provenance: dict, notes: str = "") -> dict:
+class Stored(NamedTuple):
+    """A model as it was written, to be trained on or exported."""
+
+    decoder: RNNDecoder
+    tokenizer: Tokenizer
+    header: Header
+    hash: str
+    """sha256 of the weights' file."""
+
+
+class Loaded(NamedTuple):
+    """A model ready to be stepped."""
+
+    model: StepModel
+    tokenizer: Tokenizer
+    header: Header
+    hash: str
+    """sha256 of the weights' file."""
+
+
+def model_header(
+    decoder: RNNDecoder, tokenizer: Tokenizer, lines: bool, provenance: Header, notes: str = ""
+) -> Header:
     """What `model.json` says of an `RNNDecoder`; `notes` is Markdown for its card."""
     return {
         "kind": KIND,
@@ -30,29 +57,29 @@ def model_header(decoder, tokenizer: Tokenizer, lines: bool, provenance: dict, n
     }
 
 
-def write_model(folder: Path, decoder, header: dict) -> None:
+def write_model(folder: Path, decoder: RNNDecoder, header: Header) -> None:
     """Writes an `RNNDecoder` with its card, atomically."""
     bundle.write(folder, header, bundle.weights_of(decoder), model_card(header))
 
 
-def read_model(folder: Path) -> tuple:
+def read_model(folder: Path) -> Stored:
     """A stored `RNNDecoder` with its tokeniser, header and hash, all checked."""
     stored, tokenizer, config = _read(folder)
-    return _decoder(stored, config), tokenizer, stored.header, stored.hash
+    return Stored(_decoder(stored, config), tokenizer, stored.header, stored.hash)
 
 
-def load_model(folder: Path, engine: str = "auto") -> tuple[StepModel, Tokenizer, dict, str]:
+def load_model(folder: Path, engine: str = "auto") -> Loaded:
     """A stored model ready to be stepped, its tokeniser, header and hash, all checked."""
     stored, tokenizer, config = _read(folder)
     if choose_engine(engine, has_graphs(stored.header), folder) == "onnx":
         from textgen.engine.onnx import OnnxEngine
 
-        model = OnnxEngine.of(config, stored, f"textgen export {folder}")
+        model: StepModel = OnnxEngine.of(config, stored, f"textgen export {folder}")
     else:
         from textgen.engine.torch import TorchEngine
 
         model = TorchEngine(_decoder(stored, config))
-    return model, tokenizer, stored.header, stored.hash
+    return Loaded(model, tokenizer, stored.header, stored.hash)
 
 
 def export_model(folder: Path, precision: str) -> None:
@@ -75,7 +102,7 @@ def _read(folder: Path) -> tuple[bundle.Bundle, Tokenizer, DecoderConfig]:
     return stored, tokenizer, config
 
 
-def _decoder(stored: bundle.Bundle, config: DecoderConfig):
+def _decoder(stored: bundle.Bundle, config: DecoderConfig) -> RNNDecoder:
     """The `RNNDecoder` that a model stores."""
     import torch
 

@@ -6,9 +6,10 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict
 
 from textgen.errors import UserError
-from textgen.storage.bundle import HEADER, read_header
+from textgen.storage.bundle import HEADER, Header, read_header
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,18 @@ class Summary:
     """How good it is: names and values."""
 
 
+class Listed(TypedDict):
+    """A model in the box, as a list of them has it."""
+
+    name: str
+    bytes: int
+    """On disk."""
+    model: str
+    """What it is made of."""
+    data: str
+    figures: dict[str, str]
+
+
 @dataclass(frozen=True)
 class Box:
     """A folder of a package, with a folder for each model of one kind."""
@@ -31,7 +44,7 @@ class Box:
     kind: str
     default: str
     """The model that is meant where none is named."""
-    summary: Callable[[dict], Summary]
+    summary: Callable[[Header], Summary]
     """Of a model's `model.json`."""
 
     @property
@@ -45,7 +58,7 @@ class Box:
     def folders(self) -> list[Path]:
         return [self.folder / name for name in self.names()]
 
-    def find(self, model: str | os.PathLike | None = None) -> Path:
+    def find(self, model: str | os.PathLike[str] | None = None) -> Path:
         """The folder of a model in the box by its name, or of any other by its path. Raises UserError when there is none."""
         if model is None:
             return self.first
@@ -57,13 +70,20 @@ class Box:
             raise UserError(f"{shown}: no such model or folder; in the box: {', '.join(names)}")
         return Path(model)
 
-    def listing(self) -> list[dict[str, str | int | dict[str, str]]]:
+    def listing(self) -> list[Listed]:
         """Of each model in the box: name, bytes on disk, what it is made of, its data and its figures."""
-        found = []
+        found: list[Listed] = []
         for folder in self.folders():
             told = self.summary(read_header(folder, self.kind))
-            about = {"name": folder.name, "bytes": size_of(folder), "model": told.line, "data": told.data}
-            found.append({**about, "figures": dict(told.figures)})
+            found.append(
+                Listed(
+                    name=folder.name,
+                    bytes=size_of(folder),
+                    model=told.line,
+                    data=told.data,
+                    figures=dict(told.figures),
+                )
+            )
         return found
 
 

@@ -13,15 +13,21 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from textgen.errors import UserError
 from textgen.storage.files import atomic_write
 
+if TYPE_CHECKING:
+    from torch import nn
+
 FORMAT = 1
 HEADER, WEIGHTS, CARD = "model.json", "model.safetensors", "README.md"
+
+Header = dict[str, Any]
+"""What `model.json` holds, or a part of it: JSON, whose values are checked where they are used."""
 
 
 class Weights(Mapping[str, np.ndarray]):
@@ -53,7 +59,7 @@ class Bundle:
     """What a model folder holds."""
 
     folder: Path
-    header: dict
+    header: Header
     """kind, config, vocabulary, preprocessing, provenance."""
     weights: Weights
     """Finite."""
@@ -61,7 +67,7 @@ class Bundle:
     """sha256 of the weights' file."""
 
 
-def write(folder: Path, header: Mapping, weights: Mapping[str, np.ndarray], card: str) -> None:
+def write(folder: Path, header: Header, weights: Mapping[str, np.ndarray], card: str) -> None:
     """Writes a model; each file is replaced whole, `model.json` last. Raises UserError naming what failed."""
     from safetensors.numpy import save
 
@@ -78,7 +84,7 @@ def write(folder: Path, header: Mapping, weights: Mapping[str, np.ndarray], card
     write_header(folder, {"format": FORMAT, **header})
 
 
-def read_header(folder: Path, kind: str) -> dict:
+def read_header(folder: Path, kind: str) -> Header:
     """`model.json` of a model of `kind`. Raises UserError naming the file and the first wrong thing."""
     path = folder / HEADER
     if "\0" in str(folder):  # which no file's name may hold
@@ -142,7 +148,7 @@ def forget_graphs(folder: Path) -> None:
         graph.unlink()
 
 
-def write_header(folder: Path, header: Mapping) -> None:
+def write_header(folder: Path, header: Header) -> None:
     text = json.dumps(header, indent=1, ensure_ascii=False) + "\n"
     atomic_write(folder / HEADER, lambda file: file.write(text.encode()))
 
@@ -176,12 +182,12 @@ def check_vocabulary(path: Path, found: int, expected: int) -> None:
         raise UserError(f"{path}: the vocabulary has {found} entries, the model {expected}")
 
 
-def weights_of(module: Any) -> dict[str, np.ndarray]:
+def weights_of(module: nn.Module) -> dict[str, np.ndarray]:
     """What `write` takes, of a torch module."""
     return {name: tensor.detach().float().cpu().numpy() for name, tensor in module.state_dict().items()}
 
 
-def load_weights(stored: Bundle, module: Any, empty: Sequence[Any]) -> None:
+def load_weights(stored: Bundle, module: nn.Module, empty: Sequence[nn.Module]) -> None:
     """Puts checked weights into a torch `module`, of which the parts `empty` were built on the meta device."""
     import torch
 

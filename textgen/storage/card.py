@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from textgen.storage.box import Summary
+from textgen.storage.bundle import Header
 
 
-def model_card(header: dict) -> str:
+def model_card(header: Header) -> str:
     """Markdown for a model's `README.md`, all of it from its `model.json`."""
     decoder, provenance = header["config"]["decoder"], header["provenance"]
     settings, held_out = provenance["settings"], provenance["held_out"]
@@ -45,7 +46,7 @@ def model_card(header: dict) -> str:
     return "\n".join(lines)
 
 
-def model_summary(header: dict) -> Summary:
+def model_summary(header: Header) -> Summary:
     """A model in a few words, from its `model.json`."""
     decoder, provenance = header["config"]["decoder"], header["provenance"]
     unit = "character" if header["vocabulary"]["kind"] == "char" else "word"
@@ -66,5 +67,5 @@ def _row(metrics: dict[str, float]) -> str:
     return f"| {metrics['nats']:.4f} | {metrics['perplexity']:.2f} | {metrics['bits_per_character']:.3f} |"
 
 
-def _share(provenance: dict, part: str) -> str:
+def _share(provenance: Header, part: str) -> str:
     return f"{provenance['unknown'][part] / provenance['tokens'][part]:.2%}"

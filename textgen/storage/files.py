@@ -6,7 +6,7 @@ import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 from textgen.errors import UserError
 
@@ -25,8 +25,8 @@ def check_output(path: Path | None, flag: str, suffixes: tuple[str, ...] = ()) -
         raise UserError(f"{path}: the folder may not be written ({flag}); choose another")
 
 
-def atomic_write(path: Path, write: Callable[[BinaryIO], None]) -> None:
-    """Replaces `path` by what `write` puts into a binary file, or leaves it as it was.
+def atomic_write(path: Path, write: Callable[[IO[bytes]], object]) -> None:
+    """Replaces `path` by what `write` puts into a binary file, or leaves it as it was; what it returns is ignored.
 
     After `kill -9` or a full disk the old file is whole. Raises UserError naming the file and the reason.
     """

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
+from operator import methodcaller
 from pathlib import Path
 
 from textgen.errors import UserError
-from textgen.storage.bundle import HEADER, WEIGHTS, Bundle, forget_graphs, write_header
+from textgen.storage.bundle import HEADER, WEIGHTS, Bundle, Header, forget_graphs, write_header
 from textgen.storage.files import atomic_write
 
 FORMAT = 2
@@ -26,7 +27,7 @@ class Graphs:
     """Name, as `step`, of `step.onnx`, to what it holds."""
 
 
-def has_graphs(header: Mapping) -> bool:
+def has_graphs(header: Header) -> bool:
     """Whether a model of this program's own was exported."""
     return bool(header.get("graphs"))
 
@@ -35,7 +36,7 @@ def write_graphs(stored: Bundle, graphs: Graphs) -> None:
     """Adds graphs to a stored model, or replaces them; `model.json` is written last."""
     forget_graphs(stored.folder)
     for name, data in graphs.files.items():
-        atomic_write(stored.folder / f"{name}.onnx", lambda file, data=data: file.write(data))
+        atomic_write(stored.folder / f"{name}.onnx", methodcaller("write", data))
     said = {
         "format": FORMAT,
         "precision": graphs.precision,
@@ -89,7 +90,7 @@ def read_graphs(stored: Bundle, again: str, names: Iterable[str] = ()) -> Graphs
     return Graphs(said["precision"], files)
 
 
-def _config_hash(header: Mapping) -> str:
+def _config_hash(header: Header) -> str:
     """Of what decides a graph, besides the weights."""
     deciding = [header["config"], header.get("preprocessing")]
     return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()

@@ -7,6 +7,7 @@ be taken for a copy by chance; two, a stride apart, are not.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,8 +58,8 @@ class CopyIndex:
         runs = np.zeros(
             len(keys) + self.stride, dtype=np.int64
         )  # n-grams in a row, one a stride, that end here
-        for place in np.flatnonzero(found):
-            runs[place] = runs[place - self.stride] + 1 if place >= self.stride else 1
+        for end in np.flatnonzero(found):
+            runs[end] = runs[end - self.stride] + 1 if end >= self.stride else 1
         if runs.max() < 2:
             return 0, 0
         last = int(runs.argmax())
@@ -109,7 +110,7 @@ def _keys(ids: np.ndarray, size: int) -> np.ndarray:
     return keys
 
 
-def _places(keys: np.ndarray, size: int):
+def _places(keys: np.ndarray, size: int) -> Iterator[np.ndarray]:
     """The bits of each key in a filter of `size` bytes, one array a hash."""
     first, second = keys, _mix(keys ^ _PRIME) | np.uint64(1)
     for index in range(_HASHES):

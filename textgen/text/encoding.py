@@ -43,7 +43,7 @@ def encode_texts(tokenizer: Tokenizer, texts: Sequence[str], lines: bool) -> Enc
     characters = sum(map(len, texts)) + (len(texts) if lines else len(texts) - 1)
     words = sum(len(text.split()) for text in texts) + (len(texts) if lines else 0)
     if lines:
-        ids = [[*tokenizer.encode(text), EOS] for text in texts]
+        ids: list[list[int]] | np.ndarray = [[*tokenizer.encode(text), EOS] for text in texts]
     else:
         start = start_of_text(tokenizer, lines)
         small = np.uint16 if len(tokenizer) <= 2**16 else np.int32

@@ -9,7 +9,7 @@ import unicodedata
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from textgen.errors import UserError
 from textgen.text.words import PARAGRAPH, PARAGRAPH_BREAK, split_prose, split_words, text_after
@@ -64,11 +64,11 @@ class Tokenizer(ABC):
         """Text of `ids`; special tokens are left out."""
         return self.join([self.tokens[index] for index in ids if index >= len(SPECIAL_TOKENS)])
 
-    def to_json(self) -> dict:
+    def to_json(self) -> dict[str, Any]:
         return {"kind": self.kind, "tokens": self.tokens[len(SPECIAL_TOKENS) :]}
 
     @staticmethod
-    def from_json(data: dict) -> Tokenizer:
+    def from_json(data: dict[str, Any]) -> Tokenizer:
         """The tokeniser that `to_json` wrote."""
         kinds = {cls.kind: cls for cls in (CharTokenizer, WordTokenizer, ProseTokenizer)}
         kind = data.get("kind") if isinstance(data, dict) else None
@@ -93,7 +93,7 @@ class CharTokenizer(Tokenizer):
     @classmethod
     def fit(cls, texts: Iterable[str], min_count: int = 1) -> CharTokenizer:
         """The characters seen at least `min_count` times, in code-point order."""
-        counts = Counter()
+        counts: Counter[str] = Counter()
         for text in texts:
             counts.update(text)
         return cls(sorted(char for char, count in counts.items() if count >= min_count))
@@ -123,7 +123,9 @@ class WordTokenizer(Tokenizer):
         self.punctuation = punctuation
 
     @classmethod
-    def fit(cls, texts: Iterable[str], min_count: int = 1, max_size: int | None = None, **options) -> Self:
+    def fit(
+        cls, texts: Iterable[str], min_count: int = 1, max_size: int | None = None, **options: bool
+    ) -> Self:
         """The words seen at least `min_count` times, the `max_size` most frequent first (ties in code-point order).
 
         `options` are the constructor's.
@@ -141,7 +143,7 @@ class WordTokenizer(Tokenizer):
     def text_after(self, previous: str | None, piece: str) -> str:
         return text_after(previous, piece)
 
-    def to_json(self) -> dict:
+    def to_json(self) -> dict[str, Any]:
         return {**super().to_json(), "lowercase": self.lowercase, "punctuation": self.punctuation}
 
 
@@ -164,7 +166,7 @@ class ProseTokenizer(WordTokenizer):
     def split(self, text: str) -> list[str]:
         return split_prose(_clean(text))
 
-    def to_json(self) -> dict:
+    def to_json(self) -> dict[str, Any]:
         return Tokenizer.to_json(self)
 
 

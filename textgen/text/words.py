@@ -7,6 +7,7 @@ and closing double quotes are two backquotes and two apostrophes.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import lru_cache
 
 # What coco-caption's PTBTokenizer wrapper throws away after splitting. Its list has brackets, too, but in
@@ -25,11 +26,12 @@ PARAGRAPH_BREAK = re.compile(r"\n[^\S\n]*\n\s*")
 
 
 @lru_cache(maxsize=1)
-def _treebank():
+def _treebank() -> Callable[[str], list[str]]:
     # nltk takes 0.4 s to import and nothing at caption time needs it.
     from nltk.tokenize.treebank import TreebankWordTokenizer
 
-    return TreebankWordTokenizer().tokenize
+    tokenize: Callable[[str], list[str]] = TreebankWordTokenizer().tokenize
+    return tokenize
 
 
 def split_words(text: str, *, lowercase: bool = True, punctuation: bool = True) -> list[str]:
@@ -85,7 +87,7 @@ def split_prose(text: str) -> list[str]:
     return words
 
 
-def _end_sentence(match: re.Match) -> str:
+def _end_sentence(match: re.Match[str]) -> str:
     end = match.start()
     # More of a text without spaces would cost time and change nothing: no abbreviation is longer.
     word = match.string[max(0, end - 20) : end].split()[-1]

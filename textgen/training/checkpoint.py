@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, Any
 
 from textgen.errors import UserError
 from textgen.storage.files import atomic_write
 
 
-def save_state(path: Path, state: dict) -> None:
+def save_state(path: Path, state: dict[str, Any]) -> None:
     """Training state (tensors, numbers, strings, lists, dicts) to `path`, atomically."""
     import torch
 
-    def write(file: BinaryIO) -> None:
+    def write(file: IO[bytes]) -> None:
         try:
             torch.save(state, file)
         except RuntimeError as error:
@@ -25,7 +25,7 @@ def save_state(path: Path, state: dict) -> None:
     atomic_write(path, write)
 
 
-def load_state(path: Path) -> dict:
+def load_state(path: Path) -> dict[str, Any]:
     """What `save_state` wrote; runs no code. Raises UserError when the file is damaged."""
     import torch
 
@@ -37,7 +37,8 @@ def load_state(path: Path) -> dict:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from error
     with file:
         try:
-            return torch.load(file, map_location="cpu", weights_only=True)
+            state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+            return state
         except Exception as error:  # RuntimeError, EOFError, UnpicklingError, OSError, ... as the damage is
             raise UserError(
                 f"{path}: not a checkpoint of this program, or damaged; delete it to start anew"

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator, Sequence
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 def make_optimizer(groups: Sequence[tuple[nn.Module, float]], weight_decay: float) -> torch.optim.AdamW:
@@ -26,8 +26,8 @@ class AveragedWeights:
 
     def __init__(self, model: nn.Module, decay: float):
         self.decay = decay
-        self.live = [p for p in model.parameters() if p.requires_grad]
-        self.kept = [p.detach().clone() for p in self.live] if decay else []
+        self.live: list[Tensor] = [p for p in model.parameters() if p.requires_grad]
+        self.kept: list[Tensor] = [p.detach().clone() for p in self.live] if decay else []
 
     @torch.no_grad()
     def update(self, step: int) -> None:

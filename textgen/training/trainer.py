@@ -14,7 +14,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from types import FrameType
+from typing import Any, Generic, Protocol, TypedDict, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -59,12 +60,21 @@ class FitConfig:
     """Steps in a row whose loss may be NaN or infinite before training stops."""
 
 
-class Batches(Protocol):
+Batch = TypeVar("Batch")
+Given = TypeVar("Given", covariant=True)
+
+Groups = Sequence[tuple[nn.Module, float]]
+"""Modules with their peak learning rates."""
+Loss = Callable[[Batch, int], tuple[Tensor, dict[str, float]]]
+"""`loss(batch, step)`: a scalar to fall, and figures to log."""
+
+
+class Batches(Protocol[Given]):
     """An epoch's batches in an order that (seed, epoch) fixes."""
 
     def __len__(self) -> int: ...
 
-    def epoch(self, epoch: int, start: int) -> Iterator[Any]:
+    def epoch(self, epoch: int, start: int) -> Iterator[Given]:
         """The batches of `epoch` from position `start` on."""
 
 
@@ -84,7 +94,7 @@ def stop_on_signal() -> Iterator[threading.Event]:
         yield stop
         return
 
-    def handle(number: int, frame: object) -> None:
+    def handle(number: int, frame: FrameType | None) -> None:
         if stop.is_set() and number == signal.SIGINT:
             raise KeyboardInterrupt
         stop.set()
@@ -99,9 +109,9 @@ def stop_on_signal() -> Iterator[threading.Event]:
 
 def fit(
     model: nn.Module,
-    groups: Sequence[tuple[nn.Module, float]],
-    batches: Batches,
-    loss: Callable[[Any, int], tuple[Tensor, dict[str, float]]],
+    groups: Groups,
+    batches: Batches[Batch],
+    loss: Loss[Batch],
     config: FitConfig,
     folder: Path,
     *,
@@ -128,32 +138,70 @@ def fit(
             run.epoch(stop)
     model.load_state_dict(load_state(run.best)["model"])
     model.eval()
-    return run.progress["best"]
+    best = run.progress["best"]
+    assert best is not None, "every epoch ends with an evaluation"
+    return best
 
 
-class _Fit:
+class _Progress(TypedDict):
+    """How far a run is; kept in its checkpoint."""
+
+    epoch: int
+    position: int
+    """Batches of this epoch that are done."""
+    skipped: int
+    """Those of them whose loss was NaN or infinite."""
+    sums: dict[str, float]
+    """Of the figures of the others."""
+    best: dict[str, float] | None
+    """The metrics of the best evaluation."""
+    improved: bool
+    """Whether that was in this epoch."""
+    stale: int
+    """Epochs since."""
+    seconds: float
+    """Of this epoch."""
+    spent: float
+    """Seconds of the epochs before it."""
+
+
+class _Fit(Generic[Batch]):
     """A run of `fit`: its state, what is saved of it, and an epoch."""
 
     def __init__(
-        self, model, groups, batches, loss, config, folder, evaluate, on_best, log, carried, label
+        self,
+        model: nn.Module,
+        groups: Groups,
+        batches: Batches[Batch],
+        loss: Loss[Batch],
+        config: FitConfig,
+        folder: Path,
+        evaluate: Callable[[], dict[str, float]],
+        on_best: Callable[[dict[str, float]], None],
+        log: Callable[[dict[str, Any]], None],
+        carried: Carried | None,
+        label: str,
     ) -> None:
         self.model, self.batches, self.loss, self.config = model, batches, loss, config
-        self.evaluate, self.on_best, self.log, self.carried, self.label = (
-            evaluate,
-            on_best,
-            log,
-            carried,
-            label,
-        )
+        self.evaluate, self.on_best, self.log = evaluate, on_best, log
+        self.carried, self.label = carried, label
         self.device = next(model.parameters()).device
         self.bfloat16 = use_bfloat16(config.precision, self.device)
         self.optimizer = make_optimizer(groups, config.weight_decay)
         self.average = AveragedWeights(model, config.ema_decay)
         self.total = config.epochs * len(batches)
         self.last, self.best = folder / "last.pt", folder / "best.pt"
-        # `spent` are the seconds of earlier epochs, `seconds` those of this one.
-        self.progress = {"epoch": 0, "position": 0, "skipped": 0, "sums": {}, "best": None, "stale": 0}
-        self.progress |= {"improved": False, "seconds": 0.0, "spent": 0.0}
+        self.progress = _Progress(
+            epoch=0,
+            position=0,
+            skipped=0,
+            sums={},
+            best=None,
+            improved=False,
+            stale=0,
+            seconds=0.0,
+            spent=0.0,
+        )
         self.bad_in_a_row = 0
 
     def restore(self) -> None:
@@ -174,7 +222,7 @@ class _Fit:
             ) from error
 
     def save(self) -> None:
-        state = {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
+        state: dict[str, Any] = {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
         state |= {"average": self.average.kept, "progress": self.progress}
         save_state(self.last, state | ({"carried": self.carried.state_dict()} if self.carried else {}))
 
@@ -223,15 +271,22 @@ class _Fit:
                 saved = time.monotonic()
         bar.close()
         self.judge()
-        spent = progress["spent"] + time.monotonic() - started
-        progress["stale"] = 0 if progress["improved"] else progress["stale"] + 1
-        progress.update(epoch=progress["epoch"] + 1, position=0, sums={}, skipped=0, seconds=0.0, spent=spent)
-        progress["improved"] = False
+        self.progress = _Progress(
+            epoch=progress["epoch"] + 1,
+            position=0,
+            skipped=0,
+            sums={},
+            best=progress["best"],
+            improved=False,
+            stale=0 if progress["improved"] else progress["stale"] + 1,
+            seconds=0.0,
+            spent=progress["spent"] + time.monotonic() - started,
+        )
         self.save()
         if stop.is_set():
-            raise Interrupted(f"stopped after epoch {progress['epoch']}; continue with --resume")
+            raise Interrupted(f"stopped after epoch {self.progress['epoch']}; continue with --resume")
 
-    def step(self, batch: Any) -> None:
+    def step(self, batch: Batch) -> None:
         progress, step = self.progress, self.progress["epoch"] * len(self.batches) + self.progress["position"]
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * self.rate(step)
@@ -271,7 +326,7 @@ class _Fit:
             # numpy's numbers would make the checkpoint unreadable: loading it runs no code.
             metrics = {name: float(value) for name, value in self.evaluate().items()}
             if progress["best"] is None or _rank(metrics) > _rank(progress["best"]):
-                progress |= {"best": metrics, "improved": True}
+                progress["best"], progress["improved"] = metrics, True
                 save_state(self.best, {"model": self.model.state_dict()})
                 self.on_best(metrics)
         line = {"phase": self.label, "epoch": progress["epoch"] + 1, **self.means(), **metrics}
@@ -284,7 +339,7 @@ def _rank(metrics: dict[str, float]) -> float:
     return -math.inf if math.isnan(metrics["score"]) else metrics["score"]
 
 
-def _bar(batches: Batches, epoch: int, start: int, label: str) -> tqdm:
+def _bar(batches: Batches[Batch], epoch: int, start: int, label: str) -> tqdm[Batch]:
     description = f"{label} epoch {epoch + 1}".strip()
     return tqdm(
         batches.epoch(epoch, start),
