@@ -15,6 +15,8 @@ from torchvision.models._api import WeightsEnum
 from captioner.network.encoder import ENCODERS, MEAN, STD, build_encoder, pretrained_encoder
 from textgen.errors import UserError
 
+pytestmark = pytest.mark.slow  # builds all of torchvision's encoders
+
 SMALL = "mobilenet_v3_small"
 LAST = (
     "features",
