@@ -130,6 +130,7 @@ def test_misuse_is_refused_as_by_torch():
 # --- 8 bits are near, and are 8 bits
 
 
+@pytest.mark.slow  # many, for a change of the graphs
 @each(GRID | WIDE)
 def test_8_bits_are_near_float32_and_not_the_same(config, table):
     made = decoder(config)
@@ -267,6 +268,7 @@ def generators(request, tmp_path_factory):
 
 
 def texts(generator, prompt, **settings):
+@pytest.mark.slow  # many, for a change of the graphs
     return [(text.text, text.finished) for text in generator.generate(prompt, **settings)]
 
 
