@@ -268,10 +268,10 @@ def generators(request, tmp_path_factory):
 
 
 def texts(generator, prompt, **settings):
-@pytest.mark.slow  # many, for a change of the graphs
     return [(text.text, text.finished) for text in generator.generate(prompt, **settings)]
 
 
+@pytest.mark.slow  # many, for a change of the graphs
 @pytest.mark.parametrize("temperature", [0.0, 0.7, 1.3])
 def test_same_seed_same_text_from_both_engines(generators, temperature):
     torch_, onnx, _ = generators
