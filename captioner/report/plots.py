@@ -13,8 +13,6 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 36, 8, 14, 38  # margins
 _ROW = 44  # height of a row of the dot plot
 _LABEL = 48  # characters that fit in such a row
 _LENGTHS = 60  # words in the length plot at most; what is longer is counted at its end
-
-
 NONE = "–"
 
 
