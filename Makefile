@@ -32,7 +32,7 @@ test: .venv/installed style
 	LIGHT_PYTHON=$(BIN)/python $(TEST_BIN)/python -m pytest
 
 test-quick: style
-	$(TEST_BIN)/python -m pytest -m "not slow"
+	$(TEST_BIN)/python -m pytest -m "not slow" --numprocesses 2
 
 bench: .venv/installed .venv-test/installed-bench
 	$(TEST_BIN)/python -m tests.benchmarks

@@ -23,8 +23,6 @@ from textgen.storage.bundle import Header
 from textgen.text.tokenizer import Tokenizer
 
 BATCH = 8  # pictures that are put into words side by side
-
-
 One = TypeVar("One", bound=Source)
 
 

@@ -14,6 +14,34 @@ from PIL import Image, ImageDraw
 
 from tests.helpers.paths import SHARED
 
+# What makes a test slow, by the fixtures it asks for.
+_TRAINS = {"dev_evaluation", "tiny_model", "tiny_settings"}
+_STARTS = {"java"}
+_DRIVES = {"chromium"}
+_QUICK, _PAGES, _LONG = range(3)  # the order in which they run
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks what is slow, and lets the quick tests run first: what is broken is known in seconds.
+
+    Then come the tests of the page and those that start programs, at last those that train or drive a browser; those of
+    a kind keep their order. A file whose tests are slow for another reason says so itself: `pytestmark`.
+    """
+    for item in items:
+        if _kind(item) != _QUICK:
+            item.add_marker(pytest.mark.slow)
+    items.sort(key=_kind)
+
+
+def _kind(item: pytest.Item) -> int:
+    fixtures = set(getattr(item, "fixturenames", ()))
+    if fixtures & (_TRAINS | _DRIVES):
+        return _LONG
+    if fixtures & _STARTS or Path(__file__).with_name("app") in item.path.parents:
+        return _PAGES
+    return _LONG if item.get_closest_marker("slow") else _QUICK
+
+
 COLOURS = {"red": (220, 30, 30), "green": (30, 180, 40), "blue": (40, 60, 220), "white": (240, 240, 240)}
 SHAPES = ("circle", "square")
 

@@ -186,6 +186,7 @@ def test_an_example_is_a_command_line_of_ours(example, monkeypatch, capsys):
     assert (status, error, len(ran)) == (0, "", 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "example",
     [one for one in EXAMPLE_LINES if not one.command.startswith(tuple(NOT_RUN))],
@@ -220,6 +221,7 @@ def test_the_report_is_the_one_shown(dev_evaluation, folder, capsys):
     assert status == 0 and less_versions(out) == less_versions(example.shown + "\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("path", "number", "lines"), PYTHON, ids=[f"{path.name}:{number}" for path, number, _ in PYTHON]
 )

@@ -13,6 +13,7 @@ import pytest
 
 from tests.helpers.paths import EXAMPLES, ROOT
 
+pytestmark = pytest.mark.slow
 FILES = ["captioner", "textgen", "app", "pyproject.toml", "README.md", "LICENSE"]
 
 

@@ -9,7 +9,6 @@ import asyncio
 import gc
 
 from streamlit import runtime
-from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.runtime.session_manager import SessionInfo, SessionStorage
 from streamlit.runtime.uploaded_file_manager import UploadedFile
@@ -71,7 +70,7 @@ class ForgetfulStorage(SessionStorage):
 def forget_those_who_left() -> None:
     """Before the server starts."""
     # Streamlit names its storage in one place, and has no setting for another.
-    server.MemorySessionStorage = ForgetfulStorage  # type: ignore[assignment, misc] # a class is replaced
+    server.MemorySessionStorage = ForgetfulStorage  # type: ignore[assignment, misc] # replaces a class
 
 
 def let_go(source: object) -> None:
@@ -79,6 +78,7 @@ def let_go(source: object) -> None:
     context = get_script_run_ctx()
     if isinstance(source, UploadedFile) and context and runtime.exists():
         files = runtime.get_instance().uploaded_file_mgr
-        assert isinstance(files, MemoryUploadedFileManager), "Streamlit has no other"
-        files.remove_file(session_id=context.session_id, file_id=source.file_id)
+        # The protocol has no way to forget a single file; all of Streamlit's managers have.
+        forget = files.remove_file  # type: ignore[attr-defined] # see above
+        forget(session_id=context.session_id, file_id=source.file_id)
         source.close()  # Streamlit remembers the button that would stop its reading, and by it the file

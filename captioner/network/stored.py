@@ -23,11 +23,7 @@ if TYPE_CHECKING:
     from captioner.network.model import CaptionModel
 
 KIND = "captioner"
-
-
 DECODER = "decoder."  # what the names of its weights begin with
-
-
 BOX = Box(Path(__file__).resolve().parent.parent / "models", KIND, "flickr8k", model_summary)
 
 

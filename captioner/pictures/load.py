@@ -42,8 +42,6 @@ UPRIGHT = {  # EXIF orientation -> what undoes it
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-
-
 Source = str | os.PathLike[str] | bytes | BinaryIO | Image.Image
 """A path, the bytes of a file, a binary file or a PIL picture."""
 

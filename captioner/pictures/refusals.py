@@ -8,11 +8,7 @@ from PIL import Image
 from textgen.errors import UserError
 
 UNSUPPORTED = " pictures are not supported; convert it to PNG or JPEG"
-
-
 DAMAGED, INCOMPLETE = "picture is damaged or incomplete", "picture is incomplete"
-
-
 MAGIC = (  # (offset, bytes there, what the file is)
     (0, b"%PDF", "not a picture: looks like a PDF"),
     (0, b"PK\x03\x04", "not a picture: looks like a ZIP archive"),
@@ -29,18 +25,12 @@ MAGIC = (  # (offset, bytes there, what the file is)
     (0, b"\xff\x0a", "JPEG XL" + UNSUPPORTED),
     (0, b"\0\0\1\0", "icon" + UNSUPPORTED),
 )
-
-
 PICTURES = (b"\xff\xd8", b"\x89PNG", b"GIF8", b"RIFF", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-
-
 UNREADABLE: dict[type[Exception], str] = {
     FileNotFoundError: "no such file",
     IsADirectoryError: "a folder, not a picture",
     PermissionError: "no permission to read it",
 }
-
-
 HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 
 

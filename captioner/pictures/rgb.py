@@ -5,6 +5,7 @@ from PIL import Image
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
+    """A loaded picture as RGB: deep grey scaled to 8 bits, transparency on white."""
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         return Image.fromarray(_grey_to_8_bits(image)).convert("RGB")
     if image.has_transparency_data:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from captioner.report.web import Html, element
@@ -13,8 +13,6 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 36, 8, 14, 38  # margins
 _ROW = 44  # height of a row of the dot plot
 _LABEL = 48  # characters that fit in such a row
 _LENGTHS = 60  # words in the length plot at most; what is longer is counted at its end
-
-
 NONE = "–"
 
 
@@ -178,7 +176,7 @@ def _up_to(last: int, shares: Mapping[int, float]) -> dict[int, float]:
     return found
 
 
-def _value_axis(top: float) -> tuple[list[Html], Any]:
+def _value_axis(top: float) -> tuple[list[Html], Callable[[float], float]]:
     """The ticks from 0 to `top` or above, and what turns a value into a height on the page."""
     step = _nice(top / 4)
     end = step * max(1, math.ceil(top / step))

@@ -146,6 +146,7 @@ def test_info_shows_the_card(capsys, tiny_model):
     assert "vocabulary" not in json.loads(out) and json.loads(out)["provenance"]["settings"]["seed"] == 1
 
 
+@pytest.mark.slow
 def test_train_from_the_command_line_leaves_a_model_that_captions(
     capsys, shapes, weights_file, photos, tmp_path
 ):

@@ -201,6 +201,7 @@ def test_meteor_is_its_authors_program_or_refused(capsys, files, monkeypatch):
     assert_one_line(err, "SPICE", "Java")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("java"), reason="needs Java")
 def test_meteor_is_that_of_pycocoevalcap(capsys, files):
     module = pytest.importorskip("pycocoevalcap.meteor.meteor")

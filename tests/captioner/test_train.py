@@ -33,6 +33,8 @@ from textgen.text.batches import pad_rows
 from textgen.text.tokenizer import BOS, EOS, PAD, UNK
 from textgen.training.runs import RunFolder
 
+pytestmark = pytest.mark.slow  # trains
+
 SCRIPT = """
 import json, sys
 from pathlib import Path

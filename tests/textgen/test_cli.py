@@ -122,6 +122,7 @@ def test_what_the_model_cannot_read_is_said_on_standard_error(capsys):
     assert_one_line(err, "'日'")
 
 
+@pytest.mark.slow
 def test_a_reader_that_goes_away_ends_it_in_silence():
     command = [sys.executable, "-m", "textgen", "generate", "--length", "100000", "--model", trained("char")]
     pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)

@@ -10,6 +10,8 @@ from textgen.generator import TextGenerator
 from textgen.sweep import SweepConfig, sweep
 from textgen.text.tokenizer import SPECIAL_TOKENS
 
+pytestmark = pytest.mark.slow  # reads novels with the models in the box
+
 NAMES = ("shakespeare", "novels")
 
 

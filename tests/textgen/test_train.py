@@ -23,6 +23,8 @@ from textgen.text.corpus import load_corpus
 from textgen.train import _Loss, train
 from textgen.training.config import TrainConfig
 
+pytestmark = pytest.mark.slow  # trains
+
 FAST = replace(TINY, hidden=16, embedding=8, epochs=2)
 
 

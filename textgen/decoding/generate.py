@@ -1,6 +1,6 @@
-"""Generation, written once for text and captions: a stream of columns of ids, and beam search.
+"""Generation, written once for text and captions: a stream of columns of ids, one a row and step.
 
-Both know a model only as a `StepModel`. Letters: N rows, B contexts (pictures or prompts), W beams, V vocabulary.
+It knows a model only as a `StepModel`. Letters: N rows, B contexts (pictures or prompts), V vocabulary.
 """
 
 from __future__ import annotations

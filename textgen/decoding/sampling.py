@@ -1,4 +1,4 @@
-"""Logits to next ids: what may come next, and which of it is chosen. Numpy only; randomness is an argument."""
+"""Logits to next ids: which of the possible tokens is chosen. Numpy only; randomness is an argument."""
 
 from __future__ import annotations
 

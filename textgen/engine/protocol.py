@@ -1,4 +1,4 @@
-"""How a model is stepped: a protocol that generation relies on, and the engines that keep it."""
+"""How a model is stepped: the protocol that decoding relies on and that every engine keeps."""
 
 from __future__ import annotations
 

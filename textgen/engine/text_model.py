@@ -1,4 +1,4 @@
-"""A text model as it is stored, loaded and judged: a decoder, its vocabulary, how its texts begin and end."""
+"""A text model as it is stored: written, read, exported, and made ready to be stepped."""
 
 from __future__ import annotations
 

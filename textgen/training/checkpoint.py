@@ -1,4 +1,4 @@
-"""Files that survive a crash: written beside, flushed, then renamed over the old one."""
+"""The state of a training on disk: whole after any crash, and loaded without running code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a step of training does to the weights: AdamW, its learning rate, and their moving average."""
+"""What a step of training does to the weights: AdamW, and their moving average."""
 
 from __future__ import annotations
 

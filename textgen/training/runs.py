@@ -8,12 +8,15 @@ import shlex
 import sys
 import typing
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from textgen.errors import UserError
 from textgen.storage.bundle import HEADER
 from textgen.storage.files import atomic_write
 from textgen.training.memory import peak_memory
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 Config = TypeVar("Config")
 
@@ -48,7 +51,7 @@ class RunFolder:
             say(f"{self.out}: no run to resume; starting one")
         return config
 
-    def begin(self, config: Any, data: str, data_hash: str) -> None:
+    def begin(self, config: DataclassInstance, data: str, data_hash: str) -> None:
         """Keeps the settings of a new run. Raises UserError when a resumed one was on other data than `data`."""
         if self._data_hash is None:
             saved = {"command": self.command, "config": dataclasses.asdict(config), "data_hash": data_hash}
@@ -109,7 +112,7 @@ def read_log(out: Path) -> list[dict[str, Any]]:
     return lines
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
@@ -120,7 +123,7 @@ def _restored(value: Any, kind: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def without_folders(config: Any) -> dict[str, Any]:
+def without_folders(config: DataclassInstance) -> dict[str, Any]:
     """The settings as a model's provenance has them: where somebody's files lie is nobody else's concern."""
     settings = dataclasses.asdict(config)
     return {name: value.name if isinstance(value, Path) else value for name, value in settings.items()}

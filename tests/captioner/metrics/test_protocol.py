@@ -16,6 +16,8 @@ from tests.helpers.caption_scores import coco, ptb
 from tests.helpers.command_lines import run_command
 from textgen.errors import UserError
 
+pytestmark = pytest.mark.slow  # captions and scores a thousand pictures
+
 
 def assert_equals_coco(predictions, references):
     """To 0.01 of a point, as people report it; it is some nine digits."""

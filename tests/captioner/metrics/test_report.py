@@ -229,6 +229,7 @@ def test_intervals_hold_the_score_and_shrink_with_more_pictures():
         assert (high - low) / (high_many - low_many) == pytest.approx(4, rel=0.4)  # the root of 16
 
 
+@pytest.mark.slow
 def test_an_interval_is_the_spread_of_scores_of_resampled_pictures():
     """BLEU of whole resampled corpora, scored one by one, has the same percentiles."""
     predictions, references = invented_captions(2, 40)

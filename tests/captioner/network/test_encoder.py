@@ -17,6 +17,8 @@ from captioner.network.encoder import build_encoder, pretrained_encoder
 from tests.helpers.paths import SHARED
 from textgen.errors import UserError
 
+pytestmark = pytest.mark.slow  # builds all of torchvision's encoders
+
 SMALL = "mobilenet_v3_small"
 LAST = (
     "features",

@@ -31,6 +31,8 @@ from textgen.generator import TextGenerator
 from textgen.storage import bundle
 from textgen.storage.graphs import Graphs, has_graphs, read_graphs, write_graphs
 
+pytestmark = pytest.mark.slow  # exports whole encoders
+
 DECODINGS = {
     "beams": {},
     "best of four": {"n": 4, "beam": 2},

@@ -161,6 +161,7 @@ def test_log_softmax_sums_to_one_and_stays_finite():
     np.testing.assert_allclose(log_softmax(logits)[1], np.log(1 / 3), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_frequencies_of_a_large_vocabulary_are_the_softmax_and_nothing_forbidden_is_drawn():
     random, count = np.random.default_rng(4), 100_000
     row = (3 * random.normal(size=10_000)).astype(np.float32)

@@ -30,6 +30,8 @@ from textgen.storage import bundle
 from textgen.storage.graphs import FORMAT
 from textgen.text.tokenizer import WordTokenizer
 
+pytestmark = pytest.mark.slow  # exports models and starts processes
+
 
 @pytest.fixture(scope="module")
 def stored(tmp_path_factory):

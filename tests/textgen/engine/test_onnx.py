@@ -130,6 +130,7 @@ def test_misuse_is_refused_as_by_torch():
 # --- 8 bits are near, and are 8 bits
 
 
+@pytest.mark.slow  # many, for a change of the graphs
 @each(GRID | WIDE)
 def test_8_bits_are_near_float32_and_not_the_same(config, table):
     made = decoder(config)
@@ -270,6 +271,7 @@ def texts(generator, prompt, **settings):
     return [(text.text, text.finished) for text in generator.generate(prompt, **settings)]
 
 
+@pytest.mark.slow  # many, for a change of the graphs
 @pytest.mark.parametrize("temperature", [0.0, 0.7, 1.3])
 def test_same_seed_same_text_from_both_engines(generators, temperature):
     torch_, onnx, _ = generators

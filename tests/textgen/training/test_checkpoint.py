@@ -151,6 +151,7 @@ for kill in range(8):
 """
 
 
+@pytest.mark.slow
 def test_kill_9_at_any_moment_of_a_save_leaves_a_loadable_file(tmp_path):
     command = [sys.executable, "-c", KILLED, str(tmp_path / "last.pt")]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)

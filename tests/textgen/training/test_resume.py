@@ -16,6 +16,8 @@ from textgen.errors import Interrupted, UserError
 from textgen.training.checkpoint import load_state
 from textgen.training.trainer import FitConfig
 
+pytestmark = pytest.mark.slow  # trains in many processes
+
 
 @pytest.mark.parametrize("ema", [0.0, 0.9])
 @pytest.mark.parametrize("task", [Numbers(), Text()], ids=["numbers", "text"])
