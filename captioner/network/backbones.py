@@ -126,8 +126,10 @@ def _torchvision_model(name: str) -> nn.Module:
 
 def _refuse(name: str, known: Iterable[str]) -> NoReturn:
     near = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {near[0]}? Known" if near else "known"
-    raise UserError(f"encoder: unknown {name!r}; timm's are {TIMM}NAME; {hint}: {', '.join(ENCODERS)}")
+    hint = f"did you mean {near[0]}? " if near else ""
+    raise UserError(
+        f"encoder: unknown {name!r}; {hint}timm's are called {TIMM}NAME; known: {', '.join(ENCODERS)}"
+    )
 
 
 def _torchvision_models() -> ModuleType:

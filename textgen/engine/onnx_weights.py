@@ -9,11 +9,12 @@ import numpy as np
 from textgen.decoder.config import CELL_SIZES, DecoderConfig
 from textgen.errors import UserError
 from textgen.storage.graphs import PRECISIONS
+from textgen.storage.weights import rounded
 
 _START = ("initial", "key", "value")  # products of the context
 # Steps of a rounded weight on either side of 0: with more, the sums of two products in a byte's width overflow on
 # processors without VNNI (a state has 255 steps: 2 x 255 x 64 < 2^15).
-_STEPS = 64
+STEPS = 64
 _TABLE_BYTES = 8_000_000  # of a gate table; a larger one costs more memory than the product it saves
 _ROUNDED_TABLE_BYTES = 32_000_000  # of one in int8, which takes as much as the embedding
 
@@ -34,8 +35,8 @@ def decoder_arrays(
     def product(name: str, weight: np.ndarray, bias: np.ndarray) -> None:
         """y = x @ weight.T + bias, as torch has it: `weight` (N, K)."""
         if precision == "int8":
-            steps, scale = _rounded(weight, _STEPS)
-            arrays[name], arrays[f"{name}.scale"] = steps.T, scale[:, 0]
+            steps, scale = rounded(weight, STEPS)
+            arrays[name], arrays[f"{name}.scale"] = steps.T, scale
         else:
             arrays[name] = np.ascontiguousarray(weight.T)
         arrays[f"{name}.bias"] = bias
@@ -50,7 +51,8 @@ def decoder_arrays(
         ):
             table = weights["embedding.weight"] @ weights[of + "weight_ih_l0"].T + weights[of + "bias_ih_l0"]
             if 4 * size > _TABLE_BYTES:
-                table, arrays["table.scale"] = _rounded(table, 127)
+                table, scale = rounded(table, 127)
+                arrays["table.scale"] = scale[:, None]
             arrays["table"] = table
             continue
         if layer == 0:
@@ -75,9 +77,3 @@ def arrays_of(graph: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndar
     """Those of a decoder's arrays that its graph of this name takes: the runtime wants no others."""
     start = graph == "start"
     return {name: array for name, array in arrays.items() if (name.split(".")[0] in _START) == start}
-
-
-def _rounded(rows: np.ndarray, steps: int) -> tuple[np.ndarray, np.ndarray]:
-    """`rows` (N, K) as numbers from -`steps` to `steps`, int8, with the size of a step for each row (N, 1)."""
-    scale = np.abs(rows).max(axis=1, keepdims=True) / steps
-    return np.rint(rows / np.where(scale > 0, scale, 1)).astype(np.int8), scale.astype(np.float32)

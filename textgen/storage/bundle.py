@@ -1,4 +1,4 @@
-"""A model on disk: a folder with `model.json`, `model.safetensors` (float16), a model card, `README.md`, and ONNX graphs.
+"""A model on disk: a folder with `model.json`, `model.safetensors`, a model card, `README.md`, and ONNX graphs.
 
 Graphs hold no weights, so that a model has them once; `model.json` says which files and which weights belong together.
 
@@ -19,39 +19,17 @@ import numpy as np
 
 from textgen.errors import UserError
 from textgen.storage.files import atomic_write
+from textgen.storage.weights import Weights, pack
 
 if TYPE_CHECKING:
     from torch import nn
 
-FORMAT = 1
+FORMAT = 2
+_FLOAT16_FORMAT = 1  # all that programs of before knew
 HEADER, WEIGHTS, CARD = "model.json", "model.safetensors", "README.md"
 
 Header = dict[str, Any]
 """What `model.json` holds, or a part of it: JSON, whose values are checked where they are used."""
-
-
-class Weights(Mapping[str, np.ndarray]):
-    """Arrays by name, float32, each made from its float16 when asked for: all at once would take thrice the memory."""
-
-    def __init__(self, narrow: Mapping[str, np.ndarray]):
-        self._narrow = narrow
-
-    def __getitem__(self, name: str) -> np.ndarray:
-        with np.errstate(over="ignore"):  # of a file that holds wider numbers
-            return self._narrow[name].astype(np.float32)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._narrow)
-
-    def __len__(self) -> int:
-        return len(self._narrow)
-
-    def part(self, prefix: str) -> Weights:
-        """Those whose names begin with `prefix`, without it."""
-        size = len(prefix)
-        return Weights(
-            {name[size:]: array for name, array in self._narrow.items() if name.startswith(prefix)}
-        )
 
 
 @dataclass(frozen=True)
@@ -67,21 +45,24 @@ class Bundle:
     """sha256 of the weights' file."""
 
 
-def write(folder: Path, header: Header, weights: Mapping[str, np.ndarray], card: str) -> None:
-    """Writes a model; each file is replaced whole, `model.json` last. Raises UserError naming what failed."""
+def write(
+    folder: Path,
+    header: Header,
+    weights: Mapping[str, np.ndarray],
+    card: str,
+    steps: Mapping[str, int] | None = None,
+) -> None:
+    """Writes a model; each file is replaced whole, `model.json` last. Raises UserError naming what failed.
+
+    The weights in `steps` are stored in 8 bits, as `weights.pack` has it.
+    """
     from safetensors.numpy import save
 
-    narrow = {}
-    for name, array in weights.items():
-        with np.errstate(over="ignore"):
-            narrow[name] = np.ascontiguousarray(array, dtype=np.float16)
-        if not np.isfinite(narrow[name]).all():
-            raise UserError(f"{name}: not finite in float16; the model is not written")
-    data = save(narrow)
+    data = save(pack(weights, steps))
     forget_graphs(folder)
     atomic_write(folder / WEIGHTS, lambda file: file.write(data))
     atomic_write(folder / CARD, lambda file: file.write(card.encode()))
-    write_header(folder, {"format": FORMAT, **header})
+    write_header(folder, {**header, "format": FORMAT if steps else _FLOAT16_FORMAT})
 
 
 def read_header(folder: Path, kind: str) -> Header:
@@ -130,6 +111,8 @@ def read(folder: Path, kind: str) -> Bundle:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from error
     except (SafetensorError, KeyError, ValueError) as error:
         raise UserError(f"{path}: not a safetensors file, or truncated") from error
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
     for name, array in weights.items():
         if not np.isfinite(array).all():
             raise UserError(f"{path}: {name!r} holds NaN or infinite numbers")

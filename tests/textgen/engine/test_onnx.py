@@ -35,6 +35,7 @@ from textgen.engine.text_model import export_model
 from textgen.engine.torch import TorchEngine
 from textgen.errors import UserError
 from textgen.generator import TextGenerator
+from textgen.storage.weights import rounded
 from textgen.text.tokenizer import BOS, EOS, PAD, UNK
 
 PRECISIONS = onnx_weights.PRECISIONS
@@ -150,9 +151,9 @@ def test_8_bits_are_near_float32_and_not_the_same(config, table):
 
 def test_a_row_of_small_weights_keeps_its_precision():
     weight = np.stack([np.linspace(-1, 1, 200), np.linspace(-1e-3, 1e-3, 200), np.zeros(200)])
-    steps, scale = onnx_weights._rounded(weight.astype(np.float32), 64)
-    assert steps.shape == (3, 200) and steps.dtype == np.int8 and scale.shape == (3, 1)
-    error = np.abs(steps * scale - weight)
+    steps, scale = rounded(weight.astype(np.float32), 64)
+    assert steps.shape == (3, 200) and steps.dtype == np.int8 and scale.shape == (3,)
+    error = np.abs(steps * scale[:, None] - weight)
     assert error[0].max() < 1 / 127 and error[1].max() < 1e-3 / 127 and not error[2].any()
 
 

@@ -1,0 +1,90 @@
+"""Weights on disk: float16, or whole numbers of 8 bits with a scale a row; float32 when they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from textgen.errors import UserError
+
+SCALE = ".scale"  # what the name of a row's scales ends with
+
+
+class Weights(Mapping[str, np.ndarray]):
+    """Arrays by name, float32, each made from what is stored when asked for: all at once would take thrice the memory."""
+
+    def __init__(self, stored: Mapping[str, np.ndarray]):
+        """`stored` as `pack` gives it. Raises UserError for scales that do not fit."""
+        self._stored = stored
+        self._names = [name for name in stored if not self._is_scale(name)]
+        for name in self._names:
+            array, scale = stored[name], stored.get(name + SCALE)
+            if array.dtype == np.int8 and (
+                scale is None or scale.shape != (len(array),) or scale.dtype.kind != "f"
+            ):
+                raise UserError(f"{name}: has no scale for each of its rows")
+
+    def _is_scale(self, name: str) -> bool:
+        whole = self._stored.get(name.removesuffix(SCALE))
+        return name.endswith(SCALE) and whole is not None and whole.dtype == np.int8
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        if self._is_scale(name):
+            raise KeyError(name)
+        array = self._stored[name]
+        with np.errstate(over="ignore"):  # of a file that holds wider numbers
+            wide = array.astype(np.float32)
+            if array.dtype == np.int8:
+                scale = self._stored[name + SCALE].astype(np.float32)
+                wide *= scale.reshape(-1, *[1] * (array.ndim - 1))
+        return wide
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def part(self, prefix: str) -> Weights:
+        """Those whose names begin with `prefix`, without it."""
+        size = len(prefix)
+        return Weights(
+            {name[size:]: array for name, array in self._stored.items() if name.startswith(prefix)}
+        )
+
+    def rows(self, name: str) -> tuple[np.ndarray, np.ndarray] | None:
+        """The whole numbers and their scales (rows,), where `name` is stored so."""
+        array = self._stored[name]
+        return (array, self._stored[name + SCALE]) if array.dtype == np.int8 else None
+
+
+def pack(weights: Mapping[str, np.ndarray], steps: Mapping[str, int] | None = None) -> dict[str, np.ndarray]:
+    """`weights` as they are stored: those named in `steps` rounded to that many steps on either side of 0, the others float16.
+
+    Raises UserError naming one that is not finite.
+    """
+    packed: dict[str, np.ndarray] = {}
+    for name, array in weights.items():
+        if steps and name in steps:
+            packed[name], packed[name + SCALE] = rounded(array, steps[name])
+            finite = np.isfinite(packed[name + SCALE]).all()
+        else:
+            with np.errstate(over="ignore"):
+                packed[name] = np.ascontiguousarray(array, dtype=np.float16)
+            finite = np.isfinite(packed[name]).all()
+        if not finite:
+            raise UserError(f"{name}: not finite in float16; the model is not written")
+    return packed
+
+
+def rounded(array: np.ndarray, steps: int) -> tuple[np.ndarray, np.ndarray]:
+    """`array` (N, ...) as numbers from -`steps` to `steps`, int8, with the size of a step for each row (N,), float32.
+
+    What is rounded once is rounded to the same numbers again.
+    """
+    rows = array.reshape(len(array), -1)
+    scale = (np.abs(rows).max(axis=1) / steps).astype(np.float32)
+    with np.errstate(invalid="ignore"):  # of what is not finite, which `pack` refuses by name
+        whole = np.rint(rows / np.where(scale > 0, scale, 1)[:, None]).clip(-steps, steps).astype(np.int8)
+    return np.ascontiguousarray(whole.reshape(array.shape)), scale
