@@ -93,7 +93,12 @@ def train(
         raise
     best = max(done.values(), key=lambda metrics: metrics["score"])
     export_trained(
-        config.graphs, partial(export_model, out), partial(_exported_score, run, out), best["CIDEr"], _COST
+        out,
+        config.graphs,
+        partial(export_model, out),
+        partial(_exported_score, run, out),
+        best["CIDEr"],
+        _COST,
     )
     say(f"best: CIDEr {best['CIDEr']:.1f}, BLEU-4 {best['BLEU-4']:.1f} on dev; the model is in {out}")
     return best

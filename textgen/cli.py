@@ -182,13 +182,16 @@ class ExportCommand:
     model: Annotated[Positional[Path], arg(metavar="DIR")]
     """A trained model's folder."""
     precision: str = "int8"
-    """int8 or float32; the weights stay as they are."""
+    """int8 or float32."""
+
+    pack: bool = False
+    """Store the weights in 8 bits, too: half the size, and no way back."""
 
     def run(self) -> None:
         require_train("export")
         from textgen.engine.text_model import export_model
 
-        export_model(self.model, self.precision)
+        export_model(self.model, self.precision, self.pack)
 
 
 @dataclass(frozen=True)

@@ -135,7 +135,7 @@ def train(
     if isinstance(run.train.ids, np.ndarray):
         CopyIndex.build(run.train.ids, *_INDEX[config.level]).save(out)
     export_trained(
-        config.graphs, partial(export_model, out), partial(_exported_score, run), -best["nats"], _COST
+        out, config.graphs, partial(export_model, out), partial(_exported_score, run), -best["nats"], _COST
     )
     say(f"best: held-out {_described(best)}; the model is in {out}")
     return best

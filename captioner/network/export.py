@@ -13,12 +13,14 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from captioner.network.model import CaptionModel
-from captioner.network.stored import DECODER, KIND, read_model
+from captioner.network.stored import BRIDGE, DECODER, KIND, read_model
 from textgen.engine.onnx_graph import decoder_graphs
+from textgen.engine.onnx_weights import stored_steps
 from textgen.storage import bundle
 from textgen.storage.graphs import Graphs, write_graphs
 
 _OPSET = 20
+_BRIDGE_STEPS = 127
 
 
 class _Eyes(nn.Module):
@@ -32,13 +34,18 @@ class _Eyes(nn.Module):
         return self.model.context(pixels)
 
 
-def export_model(folder: Path, precision: str) -> None:
+def export_model(folder: Path, precision: str, pack: bool = False) -> None:
     """Adds ONNX graphs to a stored model. Raises UserError naming what is wrong with it.
 
-    `precision` is the decoder's; the encoder computes in float32.
+    `precision` is the decoder's; the encoder computes in float32. With `pack` the weights of decoder and bridge are
+    stored in 8 bits from then on, half as large; for `precision` int8 the decoder's are the same.
     """
-    stored = bundle.read(folder, KIND)
     model, _, size, *_ = read_model(folder)
+    stored = bundle.read(folder, KIND)
+    if pack:
+        steps = {f"{DECODER}{name}": count for name, count in stored_steps(model.decoder.config).items()}
+        stored = bundle.pack_weights(stored, {**steps, BRIDGE: _BRIDGE_STEPS})
+        model, *_ = read_model(folder)
     graphs = decoder_graphs(model.decoder.config, stored.weights.part(DECODER), precision)
     graphs["encoder"] = _encoder_graph(model, size, stored.weights)
     write_graphs(stored, Graphs(precision, graphs))

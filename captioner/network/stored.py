@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 KIND = "captioner"
 DECODER = "decoder."  # what the names of its weights begin with
+BRIDGE = "bridge.1.weight"
 BOX = Box(Path(__file__).resolve().parent.parent / "models", KIND, "flickr8k", model_summary)
 
 

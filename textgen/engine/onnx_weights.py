@@ -73,6 +73,21 @@ def decoder_arrays(
     return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
 
 
+def stored_steps(config: DecoderConfig) -> dict[str, int]:
+    """The matrices of a decoder that may be stored in 8 bits, and in how many steps: as the graphs round them."""
+    names = [
+        f"layers.{layer}.weight_{kind}_l0" for layer in range(config.num_layers) for kind in ("ih", "hh")
+    ]
+    if config.context_size:
+        names += [f"{name}.weight" for name in ("query", *_START)]
+    width = config.embedding_size if config.tie_embeddings else config.vocab_size
+    if not (config.tie_embeddings and config.features == width):
+        names.append("project.weight")
+    if not config.one_hot:
+        names.append("embedding.weight")
+    return dict.fromkeys(names, STEPS)
+
+
 def arrays_of(graph: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Those of a decoder's arrays that its graph of this name takes: the runtime wants no others."""
     start = graph == "start"

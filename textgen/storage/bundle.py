@@ -65,6 +65,17 @@ def write(
     write_header(folder, {**header, "format": FORMAT if steps else _FLOAT16_FORMAT})
 
 
+def pack_weights(stored: Bundle, steps: Mapping[str, int]) -> Bundle:
+    """Stores a model anew, the weights in `steps` in 8 bits, and without the graphs, which are of other weights."""
+    try:
+        card = (stored.folder / CARD).read_text(encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{stored.folder / CARD}: cannot be read: {error.strerror}") from error
+    header = {name: value for name, value in stored.header.items() if name != "graphs"}
+    write(stored.folder, header, stored.weights, card, steps)
+    return read(stored.folder, stored.header["kind"])
+
+
 def read_header(folder: Path, kind: str) -> Header:
     """`model.json` of a model of `kind`. Raises UserError naming the file and the first wrong thing."""
     path = folder / HEADER

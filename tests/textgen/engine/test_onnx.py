@@ -23,7 +23,7 @@ from tests.helpers.onnx_models import (
     random_ids,
 )
 from tests.helpers.step_models import assert_same, build, contexts, start_ids
-from tests.helpers.text_models import trained
+from tests.helpers.text_models import corpus, trained
 from textgen.decoder.config import CELL_SIZES
 from textgen.decoding.beam import beam_search
 from textgen.decoding.constraints import Constraints
@@ -35,7 +35,8 @@ from textgen.engine.text_model import export_model
 from textgen.engine.torch import TorchEngine
 from textgen.errors import UserError
 from textgen.generator import TextGenerator
-from textgen.storage.weights import rounded
+from textgen.storage.bundle import weights_of
+from textgen.storage.weights import Weights, pack, rounded
 from textgen.text.tokenizer import BOS, EOS, PAD, UNK
 
 PRECISIONS = onnx_weights.PRECISIONS
@@ -324,3 +325,38 @@ def test_a_context_that_overflowed_is_refused(number):
     context[1, 3, 0] = number
     with pytest.raises(UserError, match="the model computed NaN or infinity"):
         onnx_engine(decoder(config), "int8").start(context, 2)
+
+
+# --- weights stored as they are computed
+
+
+@pytest.mark.parametrize("name", CELLS_AND_CONTEXT)
+def test_weights_stored_in_8_bits_are_computed_as_the_same_numbers(name):
+    config = CELLS_AND_CONTEXT[name]
+    weights = weights_of(decoder(config))
+    steps = onnx_weights.stored_steps(config)
+    assert {key for key, array in weights.items() if array.ndim > 1} == set(steps)
+    packed = Weights(pack(weights, steps))
+    expected = onnx_weights.decoder_arrays(config, weights, "int8")
+    found = onnx_weights.decoder_arrays(config, packed, "int8")
+    for key, array in expected.items():
+        if array.dtype == np.int8 and key != "table":
+            assert np.array_equal(found[key], array), key
+    once = {key: packed[key] for key in packed}
+    again = Weights(pack(once, steps))
+    assert all(np.allclose(again[key], once[key], rtol=1e-5, atol=0) for key in once)
+
+
+@pytest.mark.parametrize("kind", ["char", "word"])
+def test_a_packed_model_is_half_as_large_and_writes_nearly_the_same(tmp_path, kind):
+    wide, narrow = (copied(trained(kind), tmp_path / name) for name in ("wide", "narrow"))
+    export_model(wide, "int8")
+    export_model(narrow, "int8", pack=True)
+    sizes = [(folder / "model.safetensors").stat().st_size for folder in (wide, narrow)]
+    assert sizes[1] < 0.65 * sizes[0]
+    text = corpus(kind).read_text()[:2000]
+    scores = [TextGenerator.load(folder).score(text).nats_per_token for folder in (wide, narrow)]
+    assert scores[1] == pytest.approx(scores[0], abs=0.02)
+    assert TextGenerator.load(narrow, "torch").score(text).nats_per_token == pytest.approx(
+        scores[1], abs=0.02
+    )
