@@ -20,7 +20,7 @@ from captioner.metrics import corpus_report
 from captioner.network.encoder import pretrained_encoder
 from captioner.network.export import export_model
 from captioner.network.model import CaptionModel
-from captioner.network.stored import model_header, read_model, write_model
+from captioner.network.stored import BOX, model_header, read_model, write_model
 from captioner.training.batches import caption_ids
 from captioner.training.config import TrainConfig
 from captioner.training.phases import (
@@ -162,7 +162,7 @@ def _prepare(config: TrainConfig, folder: RunFolder, dataset: Dataset, device: t
 
 
 def _old_model(config: TrainConfig, start: Path) -> tuple[CaptionModel, Tokenizer, Header | None]:
-    model, tokenizer, size, header, _ = read_model(start)
+    model, tokenizer, size, header, _ = read_model(BOX.find(start))
     if size != config.image_size:
         raise UserError(f"image_size: {start} sees {size} pixels a side, not {config.image_size}")
     return model, tokenizer, header["provenance"]
