@@ -12,7 +12,7 @@ __all__ = ["Caption", "Captioner", "__version__"]
 
 
 def __getattr__(name: str) -> type:
-    # Importing the package stays instant: torch comes with the first use.
+    # Importing the package stays instant: what is heavy comes with the first use.
     if name in ("Caption", "Captioner"):
         from captioner import caption
 

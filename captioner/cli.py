@@ -32,7 +32,7 @@ class CaptionCommand:
     photos: Annotated[Positional[tuple[str, ...]], arg(metavar="PHOTO...")]
     """Photos, folders of photos, patterns such as "trip/*.jpg"."""
     model: Model = None
-    """A model in the box by its name, or a trained model's folder; the first in the box unless told."""
+    """A model in the box by its name, or a trained model's folder; flickr8k unless told."""
     engine: str = "auto"
     """onnx (ONNX Runtime), torch, or auto: the first where the model has graphs."""
     beam: int = 3
@@ -124,7 +124,7 @@ class EvaluateCommand:
     split: str = "dev"
     """train, dev, test or all."""
     model: Model = None
-    """A model in the box by its name, or a trained model's folder; the first in the box unless told."""
+    """A model in the box by its name, or a trained model's folder; flickr8k unless told."""
     engine: str = "auto"
     """onnx (ONNX Runtime), torch, or auto: the first where the model has graphs."""
     beam: int = 3
@@ -138,12 +138,13 @@ class EvaluateCommand:
         from captioner.caption import Captioner
         from captioner.data.examples import load_dataset
         from captioner.evaluate import evaluate
+        from captioner.network.stored import BOX
         from textgen.storage.files import check_output
 
         check_output(self.save, "--save")
         dataset = load_dataset(self.data)
         dataset.split(self.split)
-        name = Path(self.model).name if self.model else "model in the box"
+        name = BOX.title(BOX.find(self.model))
         captioner = Captioner.load(self.model, self.engine)
         report, _ = evaluate(captioner, dataset, self.split, config, self.config, name, self.save)
         _print_report(report, self.config.json)
@@ -213,7 +214,7 @@ class InfoCommand:
     """Show a model's card."""
 
     model: Model = None
-    """A model in the box by its name, or a trained model's folder; the first in the box unless told."""
+    """A model in the box by its name, or a trained model's folder; flickr8k unless told."""
     json: bool = False
     """Print model.json without its vocabulary."""
 
@@ -242,7 +243,7 @@ class AppCommand:
     """Open the page: captions, text, scores and models in a browser. Ctrl-C ends it."""
 
     model: Model = None
-    """The captioner it begins with: one in the box by its name, or a folder; the first in the box unless told."""
+    """The captioner it begins with: one in the box by its name, or a folder; flickr8k unless told."""
     text_model: Model = None
     """The text model it begins with: one in the box by its name, or a folder."""
     engine: str = "auto"

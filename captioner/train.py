@@ -20,7 +20,7 @@ from captioner.data.several import load_datasets
 from captioner.network.encoder import pretrained_encoder
 from captioner.network.export import export_model
 from captioner.network.model import CaptionModel
-from captioner.network.stored import model_header, read_model, write_model
+from captioner.network.stored import BOX, model_header, read_model, write_model
 from captioner.training.batches import caption_ids
 from captioner.training.config import TrainConfig
 from captioner.training.phases import (
@@ -171,7 +171,7 @@ def _prepare(config: TrainConfig, folder: RunFolder, dataset: Dataset, device: t
 
 
 def _old_model(config: TrainConfig, start: Path) -> tuple[CaptionModel, Tokenizer, int, Header | None]:
-    model, tokenizer, size, header, _ = read_model(start)
+    model, tokenizer, size, header, _ = read_model(BOX.find(start))
     return model, tokenizer, config.image_size or size, header["provenance"]
 
 

@@ -53,7 +53,7 @@ def imports(tree, late=True):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert not node.level, "a relative import hides where it points"
-            # `from textgen import bundle` imports textgen.storage.bundle
+            # `from textgen.storage import bundle` imports textgen.storage.bundle
             found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
     return found
 

@@ -68,11 +68,11 @@ class TrainCommand:
     """
 
     corpus: Files
-    """Text files in UTF-8."""
+    """Text files in UTF-8, folders of .txt, or CSVs."""
     out: Annotated[Path, arg(metavar="DIR")]
     """Folder for the model; its state while it trains is in DIR/training."""
     dev: Annotated[tuple[Path, ...], arg(metavar="FILE...")] = ()
-    """Judge by these files, and train on all of CORPUS, instead of holding out its tail."""
+    """Judge by these, files or folders as CORPUS, and train on all of that, instead of holding out its tail."""
     test: Annotated[tuple[Path, ...], arg(metavar="FILE...")] = ()
     """Judge the best model by these files, too, once, at the end."""
     resume: bool = False

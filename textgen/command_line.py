@@ -23,7 +23,9 @@ class Command(Protocol):
         """Does it; returns the exit status, None for 0."""
 
 
-def main(prog: str, description: str, commands: Mapping[str, type], argv: Sequence[str] | None = None) -> int:
+def main(
+    prog: str, description: str, commands: Mapping[str, type[Command]], argv: Sequence[str] | None = None
+) -> int:
     """Runs the subcommand that `argv` (the process's own unless told) names; returns the exit status.
 
     Whatever the person can put right ends in one line on standard error and status 2, Ctrl-C in 130.
@@ -48,7 +50,9 @@ def main(prog: str, description: str, commands: Mapping[str, type], argv: Sequen
         return 141
 
 
-def _parse(prog: str, description: str, commands: Mapping[str, type], argv: Sequence[str]) -> Any:
+def _parse(
+    prog: str, description: str, commands: Mapping[str, type[Command]], argv: Sequence[str]
+) -> Command:
     import tyro
 
     shown = io.StringIO()

@@ -35,12 +35,16 @@ def evaluate(
     texts = corpus.part(split)
     found = generator.score(texts, streams)
     notes = list(corpus.notes)
-    if corpus.hash != generator.header["provenance"].get("data_hash"):
-        notes.append("not the corpus, or not the split, that the model was trained on")
+    provenance = generator.header["provenance"]
+    if corpus.hash != provenance.get("data_hash"):
+        notes.append(
+            f"not the corpus, or not the split, that the model was trained on: {', '.join(provenance['data'])}, "
+            f"judged by {provenance['split']}"
+        )
     return {
         "split": f"{split} ({corpus.split})",
         "token": unit,
-        "lines": corpus.lines,
+        "lines": generator.lines,
         **found.to_json(),
         "unknown_rate": found.unknown / found.tokens,
         "vocabulary": len(generator.tokenizer),

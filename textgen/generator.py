@@ -216,7 +216,7 @@ class TextGenerator:
     def score(self, text: str | Sequence[str], streams: int = 1) -> Score:
         """How likely the model finds a text from its beginning, or several: lines of their own, or one stream.
 
-        A long stream may be read in some `streams` parts side by side (`metrics.stream_nats`). Raises UserError for
+        A long stream may be read in some `streams` parts side by side (`decoding.likelihood.stream_nats`). Raises UserError for
         an empty text.
         """
         texts = [text] if isinstance(text, str) else text

@@ -48,6 +48,8 @@ class _Run:
     tokenizer: Tokenizer
     train: Encoded
     held_out: Encoded
+    test: Encoded | None
+    """Of the files to be judged by once; None where there are none."""
     decoder: RNNDecoder
 
     def generator(self) -> TextGenerator:
@@ -92,7 +94,7 @@ def train(
     use_bfloat16(config.precision, device)  # a wrong setting must not begin a run
     run = _prepare(paths, dev, test, folder, config, device)
     batches = _batches(run)
-    folder.begin(config, " ".join(map(str, paths)), run.corpus.hash)
+    folder.begin(config, " ".join(map(str, [*paths, *dev, *test])), run.corpus.hash)
     for note in run.corpus.notes:
         say(note)
     say(
@@ -109,7 +111,10 @@ def train(
         clip_norm=1.0,
         ema_decay=config.ema,
         patience=config.patience,
-        **{name: getattr(config, name) for name in ("seed", "precision", "save_minutes", "judge_minutes")},
+        seed=config.seed,
+        precision=config.precision,
+        save_minutes=config.save_minutes,
+        judge_minutes=config.judge_minutes,
     )
     keep = partial(_keep, run)
     try:
@@ -200,6 +205,12 @@ def _prepare(
     if len(tokenizer) == len(SPECIAL_TOKENS):
         raise UserError(f"min_count: nothing in the corpus is seen {config.min_count} times")
     train, held = (encode_texts(tokenizer, texts, corpus.lines) for texts in (corpus.train, corpus.held_out))
+    judged = None
+    if corpus.test:
+        try:
+            judged = encode_texts(tokenizer, corpus.test, corpus.lines)
+        except UserError as error:
+            raise UserError(f"{' '.join(map(str, test))} (--test): {error}") from error
     torch.manual_seed(config.seed)
     one_hot = config.embedding_size == 0
     decoder = RNNDecoder(
@@ -216,7 +227,7 @@ def _prepare(
             one_hot=one_hot,
         )
     )
-    return _Run(config, folder, corpus, tokenizer, train, held, decoder.to(device))
+    return _Run(config, folder, corpus, tokenizer, train, held, judged, decoder.to(device))
 
 
 def _batches(run: _Run) -> StreamBatches | LineBatches:
@@ -245,10 +256,9 @@ def _judge(run: _Run) -> dict[str, float]:
 
 def _test(run: _Run) -> dict[str, float]:
     """What the model makes of the test files; nothing where there are none."""
-    if not run.corpus.test:
+    if run.test is None:
         return {}
-    encoded = encode_texts(run.tokenizer, run.corpus.test, run.corpus.lines)
-    metrics = _metrics(score(run.generator().model, run.tokenizer, encoded, STREAMS))
+    metrics = _metrics(score(run.generator().model, run.tokenizer, run.test, STREAMS))
     say(f"test: {_described(metrics)}")
     return metrics
 

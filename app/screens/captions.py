@@ -21,7 +21,7 @@ from app.work.resources import chosen_captioner, gate
 from app.work.sessions import let_go
 from captioner import Captioner
 from captioner.network.decoding import DecodingConfig
-from captioner.report import exports as caption_exports
+from captioner.report import exports
 from textgen.command_line import json_text
 from textgen.errors import UserError
 
@@ -218,18 +218,18 @@ def _toolbar(album: Album, captioner: Captioner, config: DecodingConfig) -> None
     count = f"{len(photos)} photo{'s' * (len(photos) != 1)}"
 
     def table() -> str:
-        return caption_exports.captions_csv((photo.name, photo.caption) for photo in photos if photo.caption)
+        return exports.captions_csv((photo.name, photo.caption) for photo in photos if photo.caption)
 
     def document() -> str:
         found = [(photo.name, photo.captions) for photo in photos if photo.captions]
         counting = {photo.name: photo.caption for photo in photos}
-        return json_text(caption_exports.captions_document(captioner.hash, config, found, counting))
+        return json_text(exports.captions_document(captioner.hash, config, found, counting))
 
     def alt_texts() -> str:
-        return caption_exports.alt_text_page([photo.captioned for photo in photos if photo.caption])
+        return exports.alt_text_page([photo.captioned for photo in photos if photo.caption])
 
     def corrections() -> bytes:
-        return caption_exports.training_set(album.corrected())
+        return exports.training_set(album.corrected())
 
     with st.container(horizontal=True, vertical_alignment="center", key="toolbar"):
         st.header(count, anchor=False, width="stretch")

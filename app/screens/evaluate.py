@@ -96,7 +96,7 @@ def _stoppable(work: Callable[[Check], Scored]) -> Scored:
 
 def _score_model() -> None:
     folder = chosen_captioner_folder()
-    name = "model in the box" if folder == BOX.first else folder.name
+    name = BOX.title(folder)
     left, right = st.columns(2, gap="medium")
     files = left.file_uploader(
         "Captioned photos, or a ZIP archive of them",

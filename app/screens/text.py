@@ -28,7 +28,7 @@ from textgen.text.tokenizer import CharTokenizer
 _WRITTEN, _PLACES = "text_written", "text_places"  # keys of a session
 _FRAME = 0.04  # seconds between two looks at a growing text
 _STOPS = {"a line ends": "\n", "a blank line": "\n\n"}
-_PARTS = ("asked", "beside", "below", "settings")  # of the page, from above on a phone; see text_cards.css
+_PARTS = ("asked", "beside", "below", "settings")  # of the page, from above on a phone; see cards/text.css
 _KEPT: Kept = {"persist_state": "session"}
 
 

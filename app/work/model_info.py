@@ -58,7 +58,7 @@ def titles(folders: Sequence[Path]) -> dict[Path, str]:
     for folder, name in zip(folders, told_apart(folders), strict=True):
         *above, last = [folder.name] if folder.parent == text_model.BOX.folder else name.split("/")
         found[folder] = f"{last[:1].upper()}{last[1:]}" + (f" ({'/'.join(above)})" if above else "")
-        if folder == stored.BOX.first:
+        if folder == stored.BOX.default_folder:
             found[folder] = "Photo captions"
     return found
 

@@ -52,7 +52,7 @@ def chosen_text_model() -> TextGenerator:
 
 
 def chosen_text_folder() -> Path:
-    """Its folder: what was chosen on the page, else on the command line, else the first in the box."""
+    """Its folder: what was chosen on the page, else on the command line, else the default of the box."""
     return st.session_state.get(_TEXT_MODEL) or text_model.BOX.find(_asked_for("TEXT_MODEL"))
 
 

@@ -34,7 +34,7 @@ class Example:
 class Dataset:
     """Examples sorted by id; show `notes` before training; `hash` ignores where the folder is."""
 
-    format: str  # the form that was recognised: a name in caption_files.FORMS
+    format: str  # the form that was recognised: a name in formats.FORMS
     examples: tuple[Example, ...]
     notes: tuple[str, ...]
     hash: str  # sha256 of ids, splits and captions; not of the pictures' bytes
@@ -53,7 +53,7 @@ class Dataset:
 
 
 def load_dataset(path: str | Path) -> Dataset:
-    """Read a folder of captioned pictures, or its caption file, in a form of `caption_files.FORMS`.
+    """Read a folder of captioned pictures, or its caption file, in a form of `formats.FORMS`.
 
     Splits come from the data, else from Flickr_8k.*Images.txt, else from a hash of each picture's name. Of
     captions.txt and Flickr8k.token.txt side by side only captions.txt is read: both hold the same captions.

@@ -1,6 +1,6 @@
 """One file of captions, of any origin, becomes rows by picture or plain lines: what `score` is given.
 
-Beside the forms of `caption_files` these are COCO's results, a mapping of ids, the document of `captioner
+Beside those of `formats` these are COCO's results, a mapping of ids, the document of `captioner
 caption --json`, tables and JSONL under more names, and a caption a line. The content tells, whatever the
 file is called; only plain lines must not be called .json, .jsonl, .csv or .tsv.
 """
@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from captioner.data import formats as caption_files
+from captioner.data import formats
 from captioner.data.formats import COLUMNS, Columns, Row, entry_rows, get, parse_json, read_text
 from captioner.data.sets import CaptionSet, caption_set, checked, read_caption_set
 from textgen.errors import UserError
@@ -143,10 +143,10 @@ def _read_file(file: Path, named: Columns) -> _Read:
     if not text:
         raise UserError(f"{file}: is empty; give a file of captions")
     head, suffix = text[:65536].lstrip(), file.suffix.lower()
-    if caption_files.is_token(file, head):
-        return _Read(list(caption_files.read_token(file, text)), [])
-    if caption_files.is_csv(file, head, named):
-        return _Read(list(caption_files.read_csv(file, text, named)), [])
+    if formats.is_token(file, head):
+        return _Read(list(formats.read_token(file, text)), [])
+    if formats.is_csv(file, head, named):
+        return _Read(list(formats.read_csv(file, text, named)), [])
     if re.match(r"[\[{]" if suffix in _SUFFIXES else r'\[\s*[{\]]|\{\s*["}]', head):
         notes: list[str] = []
         return _Read(list(_json_rows(file, text, named, notes)), [], tuple(notes))
@@ -163,7 +163,7 @@ def _json_rows(file: Path, text: str, named: Columns, notes: list[str]) -> Itera
         data, end = None, len(text)
     rest = text[end:].strip()
     if file.suffix.lower() == ".jsonl" or rest.startswith("{"):
-        return caption_files.read_jsonl(file, text, entry)
+        return formats.read_jsonl(file, text, entry)
     if data is None or rest:
         data = parse_json(file, text)  # says what is wrong
     if isinstance(data, dict) and all(any(n in data for n in named[c]) for c in ("image", "caption")):
@@ -174,9 +174,9 @@ def _json_rows(file: Path, text: str, named: Columns, notes: list[str]) -> Itera
         return _photos(file, data, notes)
     if isinstance(data.get("images"), list):
         sentences = any("sentences" in image for image in data["images"][:1] if isinstance(image, dict))
-        return (caption_files.karpathy_rows if sentences else caption_files.coco_rows)(file, data)
+        return (formats.karpathy_rows if sentences else formats.coco_rows)(file, data)
     if isinstance(data.get("annotations"), list):
-        return _entries(file, data["annotations"], entry, caption_files.split_told_by(file))
+        return _entries(file, data["annotations"], entry, formats.split_told_by(file))
     return _mapping(file, text)
 
 

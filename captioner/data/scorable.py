@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from captioner.data import sets as caption_sets
+from captioner.data import sets
 from captioner.data.predictions import Predictions, in_parallel, read_any, read_predictions, read_references
 from captioner.data.sets import SPLITS, CaptionSet, Picture, in_split
 from captioner.pictures.files import is_picture_name
@@ -46,8 +46,8 @@ def read_scorable(
 ) -> Scorable:
     """Read predictions and references: by picture, or plain lines in parallel files.
 
-    Of references by picture (a folder as `load_dataset` takes it, or a file in a form of `caption_files` or
-    `prediction_files`) all pictures are wanted, or those of `split`, or those that the file `pictures` names,
+    Of references by picture (a folder as `load_dataset` takes it, or a file in a form of `formats` or
+    `predictions`) all pictures are wanted, or those of `split`, or those that the file `pictures` names,
     one a line. Ids may be written otherwise than in the references: see `_SCHEMES`.
 
     Raises UserError for a file that cannot be read, an empty reference, plain lines beside captions by
@@ -220,7 +220,7 @@ def _wanted(found: CaptionSet, split: str | None, listed: Path | None, notes: li
         wanted.filters["--split"] = f"split {split}"
     notes += found.notes
     if listed is not None:
-        names = caption_sets.read_names(listed)
+        names = sets.read_names(listed)
         fits, _ = _matched(names, wanted.pictures, found.pictures)
         if unknown := [name for name in names if name not in fits]:
             what = f"{len(unknown):,} of {len(names):,} pictures are not in {found.path}"

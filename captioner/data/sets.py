@@ -1,6 +1,6 @@
 """Rows of caption files become captions by picture, in splits; whether the pictures exist is asked last.
 
-`datasets` asks for them all and trains on what is there; `score_files` needs the captions only.
+`examples` asks for them all and trains on what is there; `scorable` needs the captions only.
 """
 
 import difflib
@@ -74,7 +74,7 @@ def in_split(name: str, items: Sequence[T]) -> list[T]:
 class CaptionSet:
     """Pictures by id (the file name as in the data, or COCO's image id), in the data's order."""
 
-    form: str  # a name in caption_files.FORMS; empty for others
+    form: str  # a name in formats.FORMS; empty for others
     path: Path  # as given: a folder, or a caption file
     files: list[Path]
     pictures: dict[str, Picture]
@@ -157,7 +157,7 @@ class CaptionSet:
 
 
 def read_caption_set(path: Path) -> CaptionSet:
-    """A folder of captioned pictures, or its caption file, in a form of `caption_files.FORMS`.
+    """A folder of captioned pictures, or its caption file, in a form of `formats.FORMS`.
 
     Raises UserError for what is not recognised or could be read two ways, a malformed line, bytes that are
     not UTF-8, a picture in two splits.

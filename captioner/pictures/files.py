@@ -17,7 +17,7 @@ SUFFIXES = (
 
 
 def is_picture_name(path: str | os.PathLike[str]) -> bool:
-    """Whether the name ends as a picture's does; the content has the last word, in `images.load_image`."""
+    """Whether the name ends as a picture's does; the content has the last word, in `load.load_image`."""
     return Path(path).suffix.lower() in SUFFIXES
 
 
@@ -25,7 +25,7 @@ def find_pictures(patterns: Sequence[str | os.PathLike[str]]) -> list[Path]:
     """Expand files, folders and globs to paths, in the order given, each path once.
 
     A folder stands for the pictures in it (sorted; not its folders, not hidden files), a glob for the files
-    that it matches (sorted), as in a shell. A missing file is kept: `images.load_image` reports it.
+    that it matches (sorted), as in a shell. A missing file is kept: `load.load_image` reports it.
     Raises UserError for a folder without pictures and for a glob without matches.
     """
     found: list[Path] = []

@@ -18,7 +18,7 @@ class TrainConfig:
     encoder_weights: Path | None = None
     """Local file of the backbone's ImageNet weights, where they cannot be downloaded."""
     start_from: Path | None = None
-    """Start from this trained model, with its vocabulary, backbone and sizes, instead of a new one."""
+    """Start from this trained model, a folder or a name in the box, with its vocabulary, backbone and sizes, instead of a new one."""
     notes: Path | None = None
     """Markdown for the model's card: what it is bad at, licences, whatever its users should know."""
     image_size: int | None = None

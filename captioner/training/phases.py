@@ -16,7 +16,7 @@ from captioner.metrics import SCORES, CiderD, corpus_report
 from captioner.network.card import source_score
 from captioner.network.decoding import DEFAULT_DECODING, decode
 from captioner.network.model import CaptionModel
-from captioner.network.stored import read_model
+from captioner.network.stored import BOX, read_model
 from captioner.pictures.load import picture_pixels
 from captioner.training.batches import CaptionBatch, FeatureBatches, PictureBatches
 from captioner.training.config import TrainConfig
@@ -152,7 +152,7 @@ def averaging(run: Run, folder: Path, keep: Keep, resume: bool) -> dict[str, flo
     """Averages the weights with those of `average_with`, in the share that scores best. Returns its dev metrics."""
     path = run.config.average_with
     assert path is not None, "without it there is no such phase"
-    other, tokenizer, *_ = read_model(path)
+    other, tokenizer, *_ = read_model(BOX.find(path))
     ours = {name: value.detach().clone() for name, value in run.model.state_dict().items()}
     theirs = other.state_dict()
     shapes, their_shapes = ({name: v.shape for name, v in state.items()} for state in (ours, theirs))

@@ -8,6 +8,6 @@ from textgen.engine import text_model
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = ROOT.parent / "shared"
 """Material that lies beside a checkout; what needs it skips where it is missing."""
-MODEL_IN_THE_BOX = stored.BOX.first
+MODEL_IN_THE_BOX = stored.BOX.default_folder
 EXAMPLES = ROOT / "captioner" / "examples"
 MODELS = text_model.BOX.folder

@@ -61,6 +61,37 @@ def test_a_corpus_in_three_files_is_trained_on_and_its_test_file_judged_once(cap
     assert "Test, judged once" in card and f"| {provenance['test']['nats']:.4f} |" in card
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "options", "said"),
+    [
+        ("marks.txt", "___", ["--level", "word"], "marks.txt (--test): text: is empty"),
+        ("head.csv", "said,n\n", ["--columns", "said"], "head.csv: no row has text in these columns"),
+    ],
+)
+def test_a_test_file_without_text_is_told_before_the_training(capsys, tmp_path, name, text, options, said):
+    corpus = tmp_path / ("train.csv" if "--columns" in options else "train.txt")
+    corpus.write_text("said,n\n" + "a red dog,1\n" * 40 if "--columns" in options else story(15))
+    (tmp_path / name).write_text(text)
+    out = tmp_path / "run"
+    status, _, err = run(
+        capsys, "train", corpus, "--out", out, "--test", tmp_path / name, *options, *TRAIN.split()
+    )
+    assert status == 2 and not out.exists()
+    assert_one_line(err, said)
+
+
+def test_a_run_goes_on_with_the_files_that_it_began_with(capsys, tmp_path):
+    train, dev = tmp_path / "train.txt", tmp_path / "dev.txt"
+    train.write_text(story(15))
+    dev.write_text(story(13))
+    command = ["train", train, "--out", tmp_path / "run", "--graphs", "none", *TRAIN.split()]
+    assert run(capsys, *command, "--dev", dev)[0] == 0
+    status, _, err = run(capsys, *command, "--resume")
+    assert status == 2
+    assert_one_line(err, "or not the split")
+    assert run(capsys, *command, "--dev", dev, "--resume")[0] == 0
+
+
 def test_a_words_perplexity_is_over_the_words_that_are_stated(capsys, tmp_path):
     text = " ".join(story(9).split())
     (tmp_path / "text.txt").write_text(text)

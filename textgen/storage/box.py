@@ -48,8 +48,7 @@ class Box:
     """Of a model's `model.json`."""
 
     @property
-    def first(self) -> Path:
-        """The folder of the default model."""
+    def default_folder(self) -> Path:
         return self.folder / self.default
 
     def names(self) -> list[str]:
@@ -61,14 +60,19 @@ class Box:
     def find(self, model: str | os.PathLike[str] | None = None) -> Path:
         """The folder of a model in the box by its name, or of any other by its path. Raises UserError when there is none."""
         if model is None:
-            return self.first
-        names = self.names()
-        if model in names:
-            return self.folder / str(model)
-        if not Path(model).exists():
-            shown = str(model) if str(model).isprintable() else repr(str(model))
+            return self.default_folder
+        names, given = self.names(), os.fspath(model)
+        if given.rstrip("/") in names:
+            return self.folder / given.rstrip("/")
+        # An empty name would be the folder that one happens to be in.
+        if not given or not Path(given).exists():
+            shown = given if given.isprintable() and given else repr(given)
             raise UserError(f"{shown}: no such model or folder; in the box: {', '.join(names)}")
-        return Path(model)
+        return Path(given)
+
+    def title(self, folder: Path) -> str:
+        """What a report calls the model in `folder`."""
+        return "model in the box" if folder == self.default_folder else folder.resolve().name
 
     def listing(self) -> list[Listed]:
         """Of each model in the box: name, bytes on disk, what it is made of, its data and its figures."""

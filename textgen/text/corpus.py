@@ -116,6 +116,8 @@ def _texts(path: Path, lines: bool, columns: Sequence[str], notes: list[str]) ->
         rows, left_out = _rows(path, text, columns)
         if left_out:
             notes.append(f"{path}: {left_out} rows without text in these columns are left out")
+        if not rows:
+            raise UserError(f"{path}: no row has text in these columns; choose others, or another file")
         return rows
     if path.suffix.lower() == ".csv":
         first = str(_table(path, text)[0])
@@ -144,6 +146,8 @@ def _cut(text: str, held_out: float, whole_words: bool) -> int:
 def _files(paths: Sequence[Path]) -> list[Path]:
     files: list[Path] = []
     for path in paths:
+        if path == Path():
+            raise UserError("a corpus without a name is given; name a file or a folder")
         try:
             found = sorted(path.glob("*.txt")) if path.is_dir() else [path]
         except OSError as error:

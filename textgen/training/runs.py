@@ -59,7 +59,8 @@ class RunFolder:
             atomic_write(self._settings, lambda file: file.write(text.encode()))
         elif self._data_hash != data_hash:
             raise UserError(
-                f"{data}: not the data that {self.out} was trained on; start anew with another --out"
+                f"{data}: not the data, or not the split, that {self.out} was trained on; "
+                "name the same, or start anew with another --out"
             )
 
     def log(self, line: dict[str, Any]) -> None:

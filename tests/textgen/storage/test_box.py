@@ -1,7 +1,6 @@
 """The models in the box are found by name and listed with their figures; for both packages by the same code."""
 
 import json
-from dataclasses import replace
 
 import pytest
 
@@ -19,8 +18,10 @@ MAIN = {"captioner": captioner_main, "textgen": textgen_main}
 
 @pytest.mark.parametrize("box", BOXES, ids=lambda box: box.kind)
 def test_every_model_in_the_box_is_found_by_its_name_and_by_its_folder(box):
-    assert box.default in box.names() and box.find() == box.first
+    assert box.default in box.names() and box.find() == box.default_folder
+    assert box.title(box.default_folder) == "model in the box"
     for name in box.names():
+        assert box.find(f"{name}/") == box.folder / name
         assert box.find(name) == box.folder / name == box.find(box.folder / name)
 
 
@@ -28,7 +29,7 @@ def test_every_model_in_the_box_is_found_by_its_name_and_by_its_folder(box):
 @pytest.mark.parametrize("model", ["", "nowhere", "no/where", "\0", "a\nb"])
 def test_what_is_neither_lists_the_box_in_one_line(box, model):
     with pytest.raises(UserError) as caught:
-        box.find(model) if model else replace(box, folder=box.folder / "empty").find("nowhere")
+        box.find(model)
     assert "no such model or folder; in the box:" in str(caught.value) and "\n" not in str(caught.value)
 
 
