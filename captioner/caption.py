@@ -13,11 +13,13 @@ from typing import TypedDict, TypeVar, Unpack, overload
 
 import numpy as np
 
-from captioner.network.decoding import DEFAULT_DECODING, Caption, DecodingConfig, decode
+from captioner.network.confidence import Confidence
+from captioner.network.decoding import DEFAULT_DECODING, Caption, DecodingConfig, decode, search_beams
 from captioner.network.eyes import Eyes
 from captioner.network.stored import BOX, load_model
 from captioner.pictures.load import Source, picture_pixels
 from captioner.pictures.refusals import ImageError
+from textgen.decoding.generate import Generated
 from textgen.engine.protocol import StepModel
 from textgen.storage.bundle import Header
 from textgen.text.tokenizer import Tokenizer
@@ -52,6 +54,7 @@ class Captioner:
         header: Header,
         hash: str,
         workers: int = 1,
+        confidence: Confidence | None = None,
     ):
         """`workers` are the threads that caption at a time; an engine that uses all cores by itself wants one."""
         self._see = see
@@ -66,6 +69,8 @@ class Captioner:
         """The model's `model.json`: config, preprocessing and provenance."""
         self.hash = hash
         """sha256 of the weights' file."""
+        self.confidence = confidence
+        """What says how sure a caption is, where the model was calibrated."""
 
     @classmethod
     def load(cls, model: str | os.PathLike[str] | None = None, engine: str = "auto") -> Captioner:
@@ -168,4 +173,8 @@ class Captioner:
         self, context: np.ndarray, config: DecodingConfig, attention: bool = False
     ) -> list[list[Caption]]:
         """Captions of each picture of `context` (B, L, D): a picture encoded once can be decoded many ways."""
-        return decode(self._engine, context, self.tokenizer, config, attention)
+        return decode(self._engine, context, self.tokenizer, config, attention, self.confidence)
+
+    def beams(self, context: np.ndarray, config: DecodingConfig) -> list[list[Generated]]:
+        """All beams of each picture of `context` (B, L, D), best first, as ids."""
+        return search_beams(self._engine, context, self.tokenizer, config)

@@ -1,4 +1,4 @@
-"""The command line: caption, train, evaluate, score, export, info, models, app."""
+"""The command line: caption, train, evaluate, score, export, calibrate, info, models, app."""
 
 from __future__ import annotations
 
@@ -51,6 +51,8 @@ class CaptionCommand:
     """Words; a longer caption is cut and marked."""
     attention: Annotated[Path | None, arg(metavar="OUT.PNG")] = None
     """Save a picture of where the model looked for each word (one photo)."""
+    confidence: bool = False
+    """Print how sure each caption is, 0 to 1: the probability that it is right."""
     json: bool = False
     """Print one JSON document."""
 
@@ -71,6 +73,9 @@ class CaptionCommand:
         from captioner.report.exports import captions_document
 
         captioner = Captioner.load(self.model, self.engine)
+        if self.confidence and (captioner.confidence is None or config.sampling):
+            why = "sampled captions have none" if config.sampling else "the model was not calibrated"
+            raise UserError(f"--confidence: {why}; see captioner calibrate --help")
         results, failed = [], 0
         found = captioner.caption_each(photos, config, attention=bool(self.attention))
         for photo, captions in zip(photos, found, strict=True):
@@ -80,7 +85,7 @@ class CaptionCommand:
                 print(f"captioner: {captions}", file=sys.stderr)
                 continue
             if not self.json:
-                print(_as_text(str(photo), captions, alone=len(photos) == 1), flush=True)
+                print(_as_text(str(photo), captions, len(photos) == 1, self.confidence), flush=True)
             if self.attention:
                 _draw_attention(self.attention, photo, captions[0])
         if self.json:
@@ -226,6 +231,31 @@ class InfoCommand:
 
 
 @dataclass(frozen=True)
+class CalibrateCommand:
+    """Fit how sure a model's captions are on the dev splits of DATA; kept in the model's folder.
+
+    A caption counts as right that is as near to the references as three of four captions by people are. The figures are
+    of pictures that the fit had not seen.
+    """
+
+    model: Annotated[Positional[Path], arg(metavar="DIR")]
+    """A trained model's folder."""
+    data: Annotated[Positional[tuple[Path, ...]], arg(metavar="DATA...")]
+    """Folders of captioned pictures, in any form that train takes."""
+    json: bool = False
+    """Print one JSON document."""
+
+    def run(self) -> None:
+        from captioner.calibrate import calibrate
+        from captioner.report.text import calibration_text
+
+        found = calibrate(self.model, self.data)
+        if self.json:
+            return print_json(found.to_json())
+        print(calibration_text(found))
+
+
+@dataclass(frozen=True)
 class ModelsCommand:
     """List the models in the box: size, what each is made of and was trained on, its figures."""
 
@@ -271,6 +301,7 @@ COMMANDS = {
     "evaluate": EvaluateCommand,
     "score": ScoreCommand,
     "export": ExportCommand,
+    "calibrate": CalibrateCommand,
     "info": InfoCommand,
     "models": ModelsCommand,
     "app": AppCommand,
@@ -293,8 +324,10 @@ def _print_report(report: Mapping[str, Any], as_json: bool) -> None:
     print(report_text(report))
 
 
-def _as_text(photo: str, captions: Sequence[Caption], alone: bool) -> str:
+def _as_text(photo: str, captions: Sequence[Caption], alone: bool, confidence: bool) -> str:
     lines = [caption.text + ("" if caption.finished else " ... (cut)") for caption in captions]
+    if confidence:
+        lines = [f"{caption.confidence:.2f}  {line}" for caption, line in zip(captions, lines, strict=True)]
     if len(captions) > 1:
         lines = [f"{caption.log_prob:7.2f}  {line}" for caption, line in zip(captions, lines, strict=True)]
     if alone:

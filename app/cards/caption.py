@@ -80,6 +80,9 @@ def _caption(photo: Photo) -> None:
         caption = photo.captions[photo.choice]
         if photo.corrected:
             views.note(f"Your caption. The model said: {caption.text}")
+        elif caption.unsure:
+            st.badge("Not sure", icon=":material/help:", color="orange")
+            views.note("The model does not know such pictures well: this is a guess.")
         elif not caption.finished:
             views.note("Cut at the longest length.")
 

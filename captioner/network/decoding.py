@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from captioner.network.confidence import Confidence
 from textgen.decoding.beam import beam_search
 from textgen.decoding.constraints import Constraints
 from textgen.decoding.generate import Generated, generate
@@ -74,6 +76,10 @@ class Caption:
     finished: bool
     """False when it was cut at the length limit."""
     words: tuple[str, ...]
+    confidence: float | None = None
+    """Probability from 0 to 1 that it is right; None of sampled captions, and of models that were never calibrated."""
+    unsure: bool = False
+    """Whether its confidence is below what the model's calibration found to be needed."""
     attention: np.ndarray | None = None
     """Where the model looked for each word, (words, rows, columns) of the picture's grid, each summing to 1."""
 
@@ -84,29 +90,39 @@ def caption_constraints(tokenizer: Tokenizer) -> Constraints:
     return Constraints(banned=(PAD, BOS, UNK), not_final=not_final, min_length=1, no_repeat_ngram=3)
 
 
+def search_beams(
+    model: StepModel, context: np.ndarray, tokenizer: Tokenizer, config: DecodingConfig
+) -> list[list[Generated]]:
+    """All beams that end, best first, of each picture of `context` (B, L, D)."""
+    return beam_search(
+        model,
+        np.full((len(context), 1), BOS),
+        context=context,
+        beam_size=config.beam,
+        n_best=max(config.n, config.beam),
+        length_penalty=config.length_penalty,
+        constraints=caption_constraints(tokenizer),
+        end=EOS,
+        max_length=config.max_length,
+    )
+
+
 def decode(
     model: StepModel,
     context: np.ndarray,
     tokenizer: Tokenizer,
     config: DecodingConfig,
     attention: bool = False,
+    confidence: Confidence | None = None,
 ) -> list[list[Caption]]:
     """`config.n` captions, best first, of each picture of `context` (B, L, D); sampled ones as they fell."""
-    constraints = caption_constraints(tokenizer)
     batch = len(context)
+    sure: list[Sequence[float | None]] = [[None] * config.n] * batch
     if config.sampling is None:
-        prompts = np.full((batch, 1), BOS)
-        found = beam_search(
-            model,
-            prompts,
-            context=context,
-            beam_size=config.beam,
-            n_best=config.n,
-            length_penalty=config.length_penalty,
-            constraints=constraints,
-            end=EOS,
-            max_length=config.max_length,
-        )
+        found = search_beams(model, context, tokenizer, config)
+        if confidence:
+            sure = [confidence.of(beams, seen) for beams, seen in zip(found, context, strict=True)]
+        found = [beams[: config.n] for beams in found]
     else:
         prompts = np.full((batch * config.n, 1), BOS)
         keys = list(range(config.n)) * batch
@@ -115,7 +131,7 @@ def decode(
             prompts,
             context=context,
             sampling=config.sampling,
-            constraints=constraints,
+            constraints=caption_constraints(tokenizer),
             end=EOS,
             max_length=config.max_length,
             seed=config.seed,
@@ -123,13 +139,30 @@ def decode(
         )
         found = [rows[i : i + config.n] for i in range(0, len(rows), config.n)]
     return [
-        [_caption(model, context[b : b + 1], tokenizer, generated, attention) for generated in picture]
+        [
+            _caption(
+                model,
+                context[b : b + 1],
+                tokenizer,
+                generated,
+                probability,
+                confidence is not None and probability is not None and probability < confidence.threshold,
+                attention,
+            )
+            for generated, probability in zip(picture, sure[b], strict=False)
+        ]
         for b, picture in enumerate(found)
     ]
 
 
 def _caption(
-    model: StepModel, context: np.ndarray, tokenizer: Tokenizer, generated: Generated, attention: bool
+    model: StepModel,
+    context: np.ndarray,
+    tokenizer: Tokenizer,
+    generated: Generated,
+    confidence: float | None,
+    unsure: bool,
+    attention: bool,
 ) -> Caption:
     ids = list(generated.ids)
     if not generated.finished:
@@ -144,7 +177,9 @@ def _caption(
         side = round(looked.shape[2] ** 0.5)
         weights = looked[0].reshape(len(ids), side, -1)
     words = tuple(tokenizer.tokens[index] for index in ids)
-    return Caption(tokenizer.decode(ids), generated.log_prob, generated.finished, words, weights)
+    return Caption(
+        tokenizer.decode(ids), generated.log_prob, generated.finished, words, confidence, unsure, weights
+    )
 
 
 DEFAULT_DECODING = DecodingConfig()

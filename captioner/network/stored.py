@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from captioner.network.card import model_card, model_summary
+from captioner.network.confidence import Confidence
 from captioner.network.eyes import Eyes, onnx_eyes, torch_eyes
 from textgen.decoder.config import DecoderConfig
 from textgen.engine.choice import choose_engine
@@ -54,6 +55,8 @@ class Loaded(NamedTuple):
     """sha256 of the weights' file."""
     workers: int
     """Pictures that are seen side by side."""
+    confidence: Confidence | None
+    """Where the model was calibrated."""
 
 
 def model_header(
@@ -100,7 +103,9 @@ def load_model(folder: Path, engine: str) -> Loaded:
 
         whole = _model(stored, config)
         see, model = torch_eyes(whole), TorchEngine(whole.decoder)
-    return Loaded(see, model, tokenizer, size, stored.header, stored.hash, workers)
+    with bundle.describing(folder / bundle.HEADER):
+        confidence = Confidence.from_json(stored.header.get("confidence"), config.context_size)
+    return Loaded(see, model, tokenizer, size, stored.header, stored.hash, workers, confidence)
 
 
 def _read(folder: Path) -> tuple[bundle.Bundle, Tokenizer, DecoderConfig, int]:

@@ -51,7 +51,15 @@ def _entry(name: str, found: Sequence[Caption] | ImageError, counting: str | Non
         "photo": name,
         **({} if counting is None else {"caption": counting}),
         "captions": [
-            {"text": caption.text, "log_prob": round(caption.log_prob, 4), "finished": caption.finished}
+            {
+                "text": caption.text,
+                "log_prob": round(caption.log_prob, 4),
+                "finished": caption.finished,
+                "confidence": caption.confidence
+                if caption.confidence is None
+                else round(caption.confidence, 3),
+                "unsure": caption.unsure,
+            }
             for caption in found
         ],
     }

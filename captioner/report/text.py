@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from captioner.metrics import SCORES
+from captioner.network.confidence import Calibration
 from captioner.pictures.files import printable
 
 Report = Mapping[str, Any]
@@ -81,6 +82,26 @@ def _anchors(report: Report) -> str:
         rows.append([row["name"], str(row["references"]), *(f"{row[name]:.2f}" for name in SCORES)])
         notes.append(f"{row['name']}: {row['note']}")
     return "\n".join([_table(rows), *notes])
+
+
+def calibration_text(found: Calibration) -> str:
+    """How far a model's confidence can be trusted."""
+    gain = found.cider_of_surest / found.cider - 1 if found.cider else 0.0
+    rows = [["confidence", "right", "captions"]]
+    rows += [[f"{told:.2f}", f"{share:.2f}", str(count)] for told, share, count in found.reliability]
+    return "\n".join(
+        [
+            f"{found.photos:,} photos; {found.right:.0%} of the captions are right",
+            f"a right caption is surer than a wrong one: {found.auroc:.1%} (area under the ROC curve)",
+            f"wrong among the surest, mean over all shares kept: {found.risk:.1%} (area under risk-coverage)",
+            f"CIDEr of all captions {found.cider:.1f}, of the surest two thirds {found.cider_of_surest:.1f} ({gain:+.0%})",
+            f"not sure, below {found.threshold:.2f}: {found.unsure_photos:.0%} of the photos, "
+            f"{found.unsure_odd:.0%} of noise, flat colours, pages of text, screens and drawings",
+            f"confidence is off by {found.expected_error:.3f} (expected calibration error in ten bins)",
+            "",
+            _table(rows),
+        ]
+    )
 
 
 def p_text(p: float) -> str:

@@ -55,7 +55,7 @@ def test_a_caption_survives_its_table(tmp_path_factory, caption):
 
 
 def test_the_document_names_captions_and_failures():
-    found = [Caption("a dog", -1.23456, True, ("a", "dog")), Caption("a", -9.0, False, ("a",))]
+    found = [Caption("a dog", -1.23456, True, ("a", "dog")), Caption("a", -9.0, False, ("a",), 0.1234, True)]
     document = captions_document(
         "abc", DecodingConfig(n=2), [("x.jpg", found), ("y.jpg", ImageError("y.jpg: picture is incomplete"))]
     )
@@ -64,8 +64,8 @@ def test_the_document_names_captions_and_failures():
         {
             "photo": "x.jpg",
             "captions": [
-                {"text": "a dog", "log_prob": -1.2346, "finished": True},
-                {"text": "a", "log_prob": -9.0, "finished": False},
+                {"text": "a dog", "log_prob": -1.2346, "finished": True, "confidence": None, "unsure": False},
+                {"text": "a", "log_prob": -9.0, "finished": False, "confidence": 0.123, "unsure": True},
             ],
         },
         {"photo": "y.jpg", "error": "y.jpg: picture is incomplete"},
