@@ -15,6 +15,7 @@ pytest.importorskip("streamlit", reason="streamlit is not installed: pip install
 from app.work import limits, photos, resources
 from app.work.gate import Gate
 from captioner import Captioner, cli
+from captioner.network.confidence import Confidence, Usual
 from captioner.network.decoding import DecodingConfig
 from tests.helpers.app_pages import opened
 from tests.helpers.caption_page import ROCKET, album, errors, group, pictures, press, said, upload
@@ -212,6 +213,22 @@ def test_another_model_captions_the_photos_that_are_there(page, tmp_path):
     page.run()
     assert len(errors(page)) == 1 and "model.safetensors" in errors(page)[0]
     assert not page.exception and said(page) == []
+
+
+@pytest.mark.parametrize("bias", [-30, 30])
+def test_a_caption_that_is_not_sure_says_so(page, tmp_path, bias):
+    folder = tmp_path / "model"
+    shutil.copytree(MODEL_IN_THE_BOX, folder)
+    header = json.loads((folder / "model.json").read_text())
+    size = header["config"]["decoder"]["context_size"]
+    sure = Confidence(
+        Usual(np.zeros(size), np.ones(size)), np.zeros(6), np.ones(6), np.zeros(6), bias, threshold=0.3
+    )
+    (folder / "model.json").write_text(json.dumps({**header, "confidence": sure.to_json()}))
+    page.session_state["chosen_captioner"] = folder
+    press(page, "Cat")
+    told = any("Not sure" in line.value for line in page.markdown)
+    assert len(said(page)) == 1 and told == (bias < 0)
 
 
 def test_a_defect_of_ours_is_one_friendly_sentence(page, monkeypatch):
