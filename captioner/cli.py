@@ -202,7 +202,9 @@ class ExportCommand:
     model: Annotated[Positional[Path], arg(metavar="DIR")]
     """A trained model's folder."""
     precision: str = "int8"
-    """Of the decoder: int8 or float32. The encoder computes in float32."""
+    """Of the decoder: int8 or float32."""
+    pictures: Annotated[Path | None, arg(metavar="DATA")] = None
+    """Compute the encoder in 8 bits, too, calibrated on the train pictures of this folder; its weights are stored so."""
 
     pack: bool = False
     """Store the weights in 8 bits, too: half the size, and no way back."""
@@ -211,7 +213,16 @@ class ExportCommand:
         require_train("export")
         from captioner.network.export import export_model
 
-        export_model(self.model, self.precision, self.pack)
+        seen = None
+        if self.pictures:
+            from captioner.data.examples import load_dataset
+            from captioner.network.export import calibration_pixels
+            from captioner.network.stored import KIND
+            from textgen.storage.bundle import read_header
+
+            size = read_header(self.model, KIND)["preprocessing"]["size"]
+            seen = calibration_pixels(load_dataset(self.pictures).split("train"), size)
+        export_model(self.model, self.precision, self.pack, seen)
 
 
 @dataclass(frozen=True)

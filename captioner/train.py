@@ -18,7 +18,7 @@ from captioner.caption import Captioner
 from captioner.data.examples import Dataset, Example
 from captioner.data.several import load_datasets
 from captioner.network.encoder import pretrained_encoder
-from captioner.network.export import export_model
+from captioner.network.export import calibration_pixels, export_model
 from captioner.network.model import CaptionModel
 from captioner.network.stored import BOX, model_header, read_model, write_model
 from captioner.training.batches import caption_ids
@@ -92,10 +92,15 @@ def train(
             write_model(out, run.model, _header(run, done))
         raise
     best = max(done.values(), key=lambda metrics: metrics["score"])
+    seen = partial(calibration_pixels, run.train, run.size)
     export_trained(
         out,
         config.graphs,
-        partial(export_model, out),
+        {
+            "8 bits": lambda: export_model(out, "int8", pack=True, calibration=seen()),
+            "8 bits in the decoder": lambda: export_model(out, "int8", pack=True),
+            "float32": lambda: export_model(out, "float32"),
+        },
         partial(_exported_score, run, out),
         best["CIDEr"],
         _COST,

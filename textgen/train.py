@@ -139,9 +139,11 @@ def train(
     keep(best, _test(run))
     if isinstance(run.train.ids, np.ndarray):
         CopyIndex.build(run.train.ids, *_INDEX[config.level]).save(out)
-    export_trained(
-        out, config.graphs, partial(export_model, out), partial(_exported_score, run), -best["nats"], _COST
-    )
+    exports = {
+        "8 bits": partial(export_model, out, "int8", pack=True),
+        "float32": partial(export_model, out, "float32"),
+    }
+    export_trained(out, config.graphs, exports, partial(_exported_score, run), -best["nats"], _COST)
     say(f"best: held-out {_described(best)}; the model is in {out}")
     return best
 

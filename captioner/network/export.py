@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,15 +13,22 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
+from captioner.data.examples import Example
 from captioner.network.model import CaptionModel
-from captioner.network.stored import BRIDGE, DECODER, KIND, read_model
+from captioner.network.quantize import quantized
+from captioner.network.stored import BRIDGE, DECODER, ENCODER, ENCODER_INT8, KIND, read_model
+from captioner.pictures.load import picture_pixels
+from captioner.pictures.refusals import ImageError
 from textgen.engine.onnx_graph import decoder_graphs
 from textgen.engine.onnx_weights import stored_steps
+from textgen.errors import UserError
 from textgen.storage import bundle
 from textgen.storage.graphs import Graphs, write_graphs
+from textgen.storage.weights import SCALE, Rounding
 
 _OPSET = 20
 _BRIDGE_STEPS = 127
+_PREFIX = "model."  # of the weights' names in an exported graph
 
 
 class _Eyes(nn.Module):
@@ -34,25 +42,44 @@ class _Eyes(nn.Module):
         return self.model.context(pixels)
 
 
-def export_model(folder: Path, precision: str, pack: bool = False) -> None:
+def export_model(
+    folder: Path, precision: str, pack: bool = False, calibration: np.ndarray | None = None
+) -> None:
     """Adds ONNX graphs to a stored model. Raises UserError naming what is wrong with it.
 
-    `precision` is the decoder's; the encoder computes in float32. With `pack` the weights of decoder and bridge are
-    stored in 8 bits from then on, half as large; for `precision` int8 the decoder's are the same.
+    `precision` is the decoder's; the encoder computes in float32, or in 8 bits where there are pixels to calibrate it
+    on, (B, S, S, 3), uint8. With `pack` the weights are stored from then on as they are computed, in 8 bits.
     """
     model, _, size, *_ = read_model(folder)
     stored = bundle.read(folder, KIND)
-    if pack:
-        steps = {f"{DECODER}{name}": count for name, count in stored_steps(model.decoder.config).items()}
-        stored = bundle.pack_weights(stored, {**steps, BRIDGE: _BRIDGE_STEPS})
-        model, *_ = read_model(folder)
+    graph = _exported(model, size)
+    rows: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    if calibration is not None:
+        graph, rows = quantized(graph, calibration)
+    if pack or rows:
+        steps: dict[str, Rounding] = {BRIDGE: _BRIDGE_STEPS}
+        steps |= {f"{DECODER}{name}": count for name, count in stored_steps(model.decoder.config).items()}
+        steps |= {name.removeprefix(_PREFIX): how for name, how in rows.items()}
+        stored = bundle.pack_weights(stored, steps)
     graphs = decoder_graphs(model.decoder.config, stored.weights.part(DECODER), precision)
-    graphs["encoder"] = _encoder_graph(model, size, stored.weights)
+    graphs[ENCODER_INT8 if rows else ENCODER] = _without_weights(graph, stored.weights)
     write_graphs(stored, Graphs(precision, graphs))
 
 
-def _encoder_graph(model: CaptionModel, size: int, stored: Container[str]) -> bytes:
-    """Encoder and bridge, `pixels` (B, S, S, 3) uint8 to `context` (B, L, D); `stored` weights are left out."""
+def calibration_pixels(examples: Sequence[Example], size: int, count: int = 64) -> np.ndarray:
+    """`count` pictures from all over `examples`, (B, S, S, 3), uint8; unreadable ones are passed over."""
+    chosen = examples[:: max(1, len(examples) // count)][:count]
+    found = []
+    for example in chosen:
+        with contextlib.suppress(ImageError):
+            found.append(picture_pixels(example.path, size))
+    if not found:
+        raise UserError(f"{chosen[0].path}: none of the pictures to calibrate on can be read")
+    return np.stack(found)
+
+
+def _exported(model: CaptionModel, size: int) -> onnx.ModelProto:
+    """Encoder and bridge with their weights, `pixels` (B, S, S, 3) uint8 to `context` (B, L, D)."""
     pixels = torch.zeros(2, size, size, 3, dtype=torch.uint8)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of deprecations inside the exporter
@@ -70,11 +97,16 @@ def _encoder_graph(model: CaptionModel, size: int, stored: Container[str]) -> by
     assert exported is not None, "with dynamo, and no file, it is a program"
     graph = exported.model_proto
     _fix_bounds(graph)
+    return graph
+
+
+def _without_weights(graph: onnx.ModelProto, stored: Container[str]) -> bytes:
+    """`graph`, serialised; `stored` weights, and the scales of their rows, are left out."""
     kept = []
     for tensor in graph.graph.initializer:
-        name = tensor.name.removeprefix("model.")
+        name = tensor.name.removeprefix(_PREFIX)
         array = numpy_helper.to_array(tensor)
-        if name not in stored:  # a constant of the preprocessing
+        if name not in stored and name.removesuffix(SCALE) not in stored:  # a constant of the preprocessing
             kept.append(tensor)
             continue
         _rename(graph, tensor.name, name)

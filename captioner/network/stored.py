@@ -7,6 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
 from captioner.network.card import model_card, model_summary
 from captioner.network.confidence import Confidence
 from captioner.network.eyes import Eyes, onnx_eyes, torch_eyes
@@ -18,6 +20,7 @@ from textgen.storage import bundle
 from textgen.storage.box import Box
 from textgen.storage.bundle import Header
 from textgen.storage.graphs import has_graphs, read_graphs
+from textgen.storage.weights import SCALE, Weights
 from textgen.text.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
 KIND = "captioner"
 DECODER = "decoder."  # what the names of its weights begin with
 BRIDGE = "bridge.1.weight"
+ENCODER, ENCODER_INT8 = "encoder", "encoder8"  # graphs: in float32, or with convolutions in 8 bits
 BOX = Box(Path(__file__).resolve().parent.parent / "models", KIND, "flickr8k", model_summary)
 
 
@@ -93,10 +97,10 @@ def load_model(folder: Path, engine: str) -> Loaded:
 
         again = f"captioner export {folder}"
         model: StepModel = OnnxEngine.of(config, stored, again, prefix=DECODER)
-        graphs = read_graphs(stored, again, ["encoder"])
+        name = ENCODER_INT8 if ENCODER_INT8 in read_graphs(stored, again).files else ENCODER
+        graph = read_graphs(stored, again, [name]).files[name]
         with bundle.describing(folder / bundle.WEIGHTS):
-            weights = {name: array for name, array in stored.weights.items() if not name.startswith(DECODER)}
-            see = onnx_eyes(graphs.files["encoder"], weights)
+            see = onnx_eyes(graph, _eyes_weights(stored.weights, name))
         workers = os.cpu_count() or 1
     else:
         from textgen.engine.torch import TorchEngine
@@ -106,6 +110,23 @@ def load_model(folder: Path, engine: str) -> Loaded:
     with bundle.describing(folder / bundle.HEADER):
         confidence = Confidence.from_json(stored.header.get("confidence"), config.context_size)
     return Loaded(see, model, tokenizer, size, stored.header, stored.hash, workers, confidence)
+
+
+def _eyes_weights(weights: Weights, graph: str) -> dict[str, np.ndarray]:
+    """What the graph of encoder and bridge takes: float32, or whole numbers and scales where it computes in 8 bits."""
+    arrays: dict[str, np.ndarray] = {}
+    for name in weights:
+        rows = weights.rows(name) if graph == ENCODER_INT8 and name != BRIDGE else None
+        if name.startswith(DECODER):
+            continue
+        if rows:
+            arrays[name], arrays[name + SCALE] = rows
+        else:
+            arrays[name] = weights[name]
+    # The bias of a convolution in 8 bits is in the graph, as a whole number of steps.
+    for name in [name for name in arrays if name.endswith(".weight" + SCALE)]:
+        arrays.pop(name.removesuffix("weight" + SCALE) + "bias", None)
+    return arrays
 
 
 def _read(folder: Path) -> tuple[bundle.Bundle, Tokenizer, DecoderConfig, int]:

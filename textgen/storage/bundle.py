@@ -19,7 +19,7 @@ import numpy as np
 
 from textgen.errors import UserError
 from textgen.storage.files import atomic_write
-from textgen.storage.weights import Weights, pack
+from textgen.storage.weights import Rounding, Weights, pack
 
 if TYPE_CHECKING:
     from torch import nn
@@ -50,7 +50,7 @@ def write(
     header: Header,
     weights: Mapping[str, np.ndarray],
     card: str,
-    steps: Mapping[str, int] | None = None,
+    steps: Mapping[str, Rounding] | None = None,
 ) -> None:
     """Writes a model; each file is replaced whole, `model.json` last. Raises UserError naming what failed.
 
@@ -65,7 +65,7 @@ def write(
     write_header(folder, {**header, "format": FORMAT if steps else _FLOAT16_FORMAT})
 
 
-def pack_weights(stored: Bundle, steps: Mapping[str, int]) -> Bundle:
+def pack_weights(stored: Bundle, steps: Mapping[str, Rounding]) -> Bundle:
     """Stores a model anew, the weights in `steps` in 8 bits, and without the graphs, which are of other weights."""
     try:
         card = (stored.folder / CARD).read_text(encoding="utf-8")

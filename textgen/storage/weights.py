@@ -59,15 +59,22 @@ class Weights(Mapping[str, np.ndarray]):
         return (array, self._stored[name + SCALE]) if array.dtype == np.int8 else None
 
 
-def pack(weights: Mapping[str, np.ndarray], steps: Mapping[str, int] | None = None) -> dict[str, np.ndarray]:
-    """`weights` as they are stored: those named in `steps` rounded to that many steps on either side of 0, the others float16.
+Rounding = int | tuple[np.ndarray, np.ndarray]
+"""How many steps on either side of 0 a weight is rounded to, or what it was rounded to: numbers, int8, and scales a row."""
+
+
+def pack(
+    weights: Mapping[str, np.ndarray], steps: Mapping[str, Rounding] | None = None
+) -> dict[str, np.ndarray]:
+    """`weights` as they are stored: those named in `steps` rounded so, the others float16.
 
     Raises UserError naming one that is not finite.
     """
     packed: dict[str, np.ndarray] = {}
     for name, array in weights.items():
         if steps and name in steps:
-            packed[name], packed[name + SCALE] = rounded(array, steps[name])
+            how = steps[name]
+            packed[name], packed[name + SCALE] = rounded(array, how) if isinstance(how, int) else how
             finite = np.isfinite(packed[name + SCALE]).all()
         else:
             with np.errstate(over="ignore"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from operator import methodcaller
 from pathlib import Path
 
@@ -18,26 +18,31 @@ GRAPHS = ("auto", *PRECISIONS, "none")
 def export_trained(
     folder: Path,
     wanted: str,
-    export: Callable[[str, bool], None],
+    exports: Mapping[str, Callable[[], None]],
     score: Callable[[], float],
     best: float,
     tolerance: float,
 ) -> None:
-    """Calls `export` with the precision `wanted`, one of `GRAPHS`, and whether to store the weights so, too.
+    """Calls one of `exports`, which are named by what they do, the narrowest first, float32 last.
 
-    `auto` is int8, unless the `score` of the exported model, higher being better, is more than `tolerance` below the
-    `best` of the trained one. A model without graphs is still a model: what hinders an export is said, not raised.
+    With `wanted` auto it is the first after which the `score` of the exported model, higher being better, is at most
+    `tolerance` below the `best` of the trained one; int8 is the first, float32 the last, none is none. A model without
+    graphs is still a model: what hinders an export is said, not raised.
     """
     if wanted == "none":
         return
+    names = list(exports) if wanted == "auto" else [list(exports)[0 if wanted == "int8" else -1]]
     before = {name: (folder / name).read_bytes() for name in (WEIGHTS, HEADER)}
     try:
-        export("float32" if wanted == "float32" else "int8", wanted != "float32")
-        if wanted == "auto" and (lost := best - score()) > tolerance:
-            say(f"8 bits would cost {lost:.3f}: weights are kept in float16, the graphs are in float32")
-            for name, data in before.items():
-                atomic_write(folder / name, methodcaller("write", data))
-            export("float32", False)
+        for place, name in enumerate(names):
+            exports[name]()
+            if place + 1 == len(names):
+                return
+            if (lost := best - score()) <= tolerance:
+                return
+            say(f"{name} would cost {lost:.3f}; trying {names[place + 1]}")
+            for file, data in before.items():
+                atomic_write(folder / file, methodcaller("write", data))
     except UserError as error:
         say(f"no ONNX graphs: {error}")
 
