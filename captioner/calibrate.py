@@ -32,15 +32,20 @@ def calibrate(model: str | Path, data: Sequence[Path]) -> Calibration:
     """Fits the confidence of a model's captions on the dev splits of `data`, and keeps it in `model.json`.
 
     A caption is right that is as near to the references, by CIDEr, as three of four captions by people are, each
-    against the others of its picture. Raises UserError when there are too few photos, or several references of none.
+    against the others of its picture. Raises UserError when there are too few photos, or none has several references.
     """
     folder = BOX.find(model)
     captioner = Captioner.load(folder)
     dev = load_datasets(data).split("dev")
     if len(dev) < _LEAST:
         raise UserError(f"data: {len(dev)} dev pictures are too few to calibrate on; {_LEAST} are wanted")
-    scores, bar = _scores(captioner, dev)
     contexts = np.concatenate([_contexts(captioner, dev[i : i + _BATCH]) for i in range(0, len(dev), _BATCH)])
+    said = [
+        found[0].text
+        for i in range(0, len(dev), _BATCH)
+        for found in captioner.decode(contexts[i : i + _BATCH], DEFAULT_DECODING)
+    ]
+    scores, bar = _scores(said, dev)
     usual = Usual(contexts.mean(axis=(0, 1)), contexts.mean(axis=1).std(axis=0) + 1e-3)
     photos = np.concatenate(_features(captioner, contexts, usual))
     pixels = odd_pictures(max(60, round(_ODD * len(dev))), captioner.size, seed=0)
@@ -64,9 +69,8 @@ def calibrate(model: str | Path, data: Sequence[Path]) -> Calibration:
     return found
 
 
-def _scores(captioner: Captioner, dev: Sequence[Example]) -> tuple[np.ndarray, float]:
+def _scores(said: Sequence[str], dev: Sequence[Example]) -> tuple[np.ndarray, float]:
     """The CIDEr of each caption, and the one from which on a caption counts as right; of each data set by itself."""
-    said = captioner.caption([example.path for example in dev])
     scores, bars = np.zeros(len(dev)), np.zeros(len(dev))
     for source in {example.source for example in dev}:
         places = [place for place, example in enumerate(dev) if example.source == source]
@@ -76,7 +80,7 @@ def _scores(captioner: Captioner, dev: Sequence[Example]) -> tuple[np.ndarray, f
                 "data: every picture has one reference only; people cannot be compared with each other"
             )
         spoken = Corpus.of(
-            {dev[place].id: said[place][0].text for place in places},
+            {dev[place].id: said[place] for place in places},
             {dev[place].id: dev[place].captions for place in places},
         )
         of = dict(zip(spoken.ids, spoken.cider.tolist(), strict=True))

@@ -116,9 +116,9 @@ def _eyes_weights(weights: Weights, graph: str) -> dict[str, np.ndarray]:
     """What the graph of encoder and bridge takes: float32, or whole numbers and scales where it computes in 8 bits."""
     arrays: dict[str, np.ndarray] = {}
     for name in weights:
-        rows = weights.rows(name) if graph == ENCODER_INT8 and name != BRIDGE else None
         if name.startswith(DECODER):
             continue
+        rows = weights.rows(name) if graph == ENCODER_INT8 and name != BRIDGE else None
         if rows:
             arrays[name], arrays[name + SCALE] = rows
         else:
