@@ -44,6 +44,14 @@ class Encoder(nn.Module):
                 module.eval()
         return self
 
+    def freeze(self, layers: int) -> None:
+        """Keeps the first `layers` layers (modules with weights of their own, in order) out of training."""
+        weighted = [
+            module for module in self.modules() if next(module.parameters(recurse=False), None) is not None
+        ]
+        for module in weighted[:layers]:
+            module.requires_grad_(False)
+
     def forward(self, pixels: Tensor) -> Tensor:
         """Features (B, L, D) of RGB `pixels` (B, S, S, 3), uint8."""
         # Permuting HWC bytes gives channels_last without a copy.

@@ -58,6 +58,9 @@ class TrainConfig:
     """Epochs of cross-entropy through the whole model; 0 skips them."""
     finetune_encoder_rate: float = 2e-4
     """Peak rate of the encoder."""
+    frozen_layers: int = 0
+    """Layers of the encoder, counted from the picture, that stay as they are: the first ones see edges and colours in any
+    photo, and their large maps cost the most time."""
     finetune_rate: float = 4e-4
     """Peak rate of the rest."""
     scst_epochs: int = 0
@@ -94,7 +97,7 @@ class TrainConfig:
         for name in ("min_count", "max_length", "batch", "captions"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name}: {getattr(self, name)} must be 1 or more")
-        for name in ("epochs", "finetune_epochs", "scst_epochs"):
+        for name in ("epochs", "finetune_epochs", "frozen_layers", "scst_epochs"):
             if getattr(self, name) < 0:
                 raise UserError(f"{name}: {getattr(self, name)} must be 0 or more")
         if not 0 <= self.seed < 2**32:

@@ -88,7 +88,7 @@ def fine_tuning(run: Run, folder: Path, keep: Keep, resume: bool) -> dict[str, f
         context = model.context(torch.from_numpy(batch.pictures).to(run.device))
         return _caption_loss(model.decoder, context, batch, config.label_smoothing), {}
 
-    groups = _groups(model, config.finetune_encoder_rate, config.finetune_rate)
+    groups = _groups(model, config.finetune_encoder_rate, config.finetune_rate, config.frozen_layers)
     fit_config = FitConfig(config.finetune_epochs, seed=config.seed + 1, ema_decay=config.ema)
     return _fit(run, groups, batches, loss, fit_config, folder, dev_pictures(run), keep, resume)
 
@@ -143,7 +143,7 @@ def self_critical(run: Run, folder: Path, keep: Keep, resume: bool) -> dict[str,
         weight = advantage[:, None].expand_as(targets)[real]
         return (weight * nll).sum() / real.sum(), {"reward": float(reward.mean())}
 
-    groups = _groups(model, config.scst_encoder_rate, config.scst_rate)
+    groups = _groups(model, config.scst_encoder_rate, config.scst_rate, config.frozen_layers)
     fit_config = FitConfig(config.scst_epochs, seed=config.seed + 2, ema_decay=config.ema)
     return _fit(run, groups, batches, loss, fit_config, folder, dev_pictures(run), keep, resume)
 
@@ -208,9 +208,12 @@ def _picture_batches(run: Run, seed: int) -> PictureBatches:
     )
 
 
-def _groups(model: CaptionModel, encoder_rate: float, rate: float) -> list[tuple[nn.Module, float]]:
+def _groups(
+    model: CaptionModel, encoder_rate: float, rate: float, frozen_layers: int
+) -> list[tuple[nn.Module, float]]:
     """Modules with their peak rates; an encoder at rate 0 is frozen, which saves its backward pass."""
     model.encoder.requires_grad_(encoder_rate > 0)
+    model.encoder.freeze(frozen_layers)
     return [(model.encoder, encoder_rate), (model.bridge, rate), (model.decoder, rate)]
 
 
