@@ -34,6 +34,10 @@ class ReportConfig:
     """METEOR 1.5, too: needs Java and the extra [coco]; slow."""
     spice: bool = False
     """SPICE, too: needs Java 8 and the extra [coco], and downloads a parser; slow."""
+    kinds: bool = False
+    """The scores by kind of picture, too: people, animals, food and so on, told by the words of the references."""
+    worst: Annotated[int, arg(metavar="N")] = 0
+    """The N captions of lowest CIDEr, too, each with a reference."""
     report: Annotated[Path | None, arg(metavar="FILE.HTML")] = None
     """Write one self-contained page with tables, plots and pictures."""
     json: bool = False
@@ -44,6 +48,8 @@ class ReportConfig:
             raise UserError(f"bootstrap: {self.bootstrap} is neither 0 nor 100 to 1,000,000 draws")
         if self.seed < 0:
             raise UserError(f"seed: {self.seed} must be 0 or more")
+        if self.worst < 0:
+            raise UserError(f"worst: {self.worst} must be 0 or more")
         check_output(self.report, "--report", (".html", ".htm"))
 
 
@@ -110,7 +116,7 @@ def full_report(
     notes: Sequence[str] = (),
     check: Check = go_on,
 ) -> dict[str, Any]:
-    """`Corpus.report` with `name`, `notes` and, as `extra`, the scores that Java programs make.
+    """`Corpus.report` with `name`, `notes`, what else `config` asks for and, as `extra`, the scores that Java makes.
 
     `other` and `other_name` are a second system, to be compared; what `check` raises ends it half way.
     """
@@ -123,6 +129,18 @@ def full_report(
         check=check,
     )
     report = {"name": name, **report, "extra": _extra(corpus, config), "notes": list(notes)}
+    if config.kinds:
+        report["kinds"] = corpus.by_kind()
+    if config.worst:
+        report["worst"] = [
+            {
+                "id": corpus.ids[place],
+                "caption": corpus.predictions[place],
+                "CIDEr": float(corpus.cider[place]),
+                "reference": corpus.references[place][0],
+            }
+            for place in corpus.worst(config.worst)
+        ]
     if other is not None:
         report["other"] = {"name": other_name, **report["other"], "extra": _extra(other, config)}
     if report["extra"]:

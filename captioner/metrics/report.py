@@ -18,6 +18,7 @@ from captioner.metrics.anchors import anchors
 from captioner.metrics.bleu import BleuScore, bleu
 from captioner.metrics.checks import Key, checked_ids, looks_different, refuse_empty
 from captioner.metrics.diversity import UNKNOWN, diversity, lengths
+from captioner.metrics.kinds import by_kind
 from captioner.metrics.ngrams import ORDERS
 from captioner.metrics.pairs import Pairs
 from captioner.metrics.statistics import SCORES, corpus_scores, statistics
@@ -103,6 +104,15 @@ class Corpus(Generic[Key]):
         # The same caption may differ in the last digit, as n-grams have other numbers beside another system.
         ahead, behind = order[gain[order] > _ROUNDING][::-1], order[gain[order] < -_ROUNDING]
         return ahead[:most].tolist(), behind[:most].tolist()
+
+    def worst(self, most: int) -> list[int]:
+        """The pictures, as places in `ids`, of lowest CIDEr, the lowest first; ROUGE-L decides where it does not."""
+        order: list[int] = np.lexsort((self.rouge_l, self.cider))[:most].tolist()
+        return order
+
+    def by_kind(self) -> dict[str, dict[str, float]]:
+        """Scores by kind of picture, as `captioner.metrics.kinds` tells them."""
+        return by_kind(self.statistics, self.reference_tokens)
 
     def report(
         self,

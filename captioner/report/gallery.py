@@ -60,8 +60,7 @@ def gallery(
         shown = tuple(_shown(corpus, place, files, other, look) for place in places)
         return Section(title, explanation, shown)
 
-    # ROUGE-L decides where CIDEr does not, as of captions that share no telling word with a reference.
-    order = np.lexsort((corpus.rouge_l, corpus.cider))[::-1]
+    order = corpus.worst(len(corpus.ids))[::-1]
     if len(order) <= 3 * _SHOWN:
         sections = [section("All pictures", "By CIDEr, the best first.", order)]
     else:

@@ -53,6 +53,7 @@ def report_page(report: Report, sections: Sequence[Section], title: str) -> str:
         _scores(report),
         _precisions(report),
         _diversity(report),
+        _kinds(report),
         element("section", element("h2", "Plots"), element("div", *plots(report), class_="plots")),
         *(_gallery(section, report) for section in sections),
         _messages("Notes", [*(report.get("notes") or ()), *_run(report)], "notes"),
@@ -177,6 +178,18 @@ def _diversity(report: Report) -> Html:
         rows.append(row)
     caption = "Counts, and their share of all the captions."
     return element("section", element("h2", "The captions"), _table(caption, head, rows))
+
+
+def _kinds(report: Report) -> Html:
+    if not (kinds := report.get("kinds")):
+        return Html()
+    head = ["", "pictures", *SCORES]
+    rows = [
+        [kind, _count(found["pictures"]), *(score_text(found[name]) for name in SCORES)]
+        for kind, found in kinds.items()
+    ]
+    caption = "A picture is of a kind when half of its references have a word of it; it may be of several."
+    return element("section", element("h2", "By kind of picture"), _table(caption, head, rows))
 
 
 def _gallery(section: Section, report: Report) -> Html:

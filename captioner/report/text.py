@@ -17,6 +17,10 @@ def report_text(report: Report) -> str:
     parts = [report["signature"], _scores(report), _details(report)]
     if report["anchors"]:
         parts.append(_anchors(report))
+    if kinds := report.get("kinds"):
+        parts.append(_kinds(kinds))
+    if worst := report.get("worst"):
+        parts.append(_worst(worst))
     if other := report.get("other"):
         parts += [
             _examples(f"furthest {where}", other[where]) for where in ("ahead", "behind") if other[where]
@@ -82,6 +86,26 @@ def _anchors(report: Report) -> str:
         rows.append([row["name"], str(row["references"]), *(f"{row[name]:.2f}" for name in SCORES)])
         notes.append(f"{row['name']}: {row['note']}")
     return "\n".join([_table(rows), *notes])
+
+
+def _kinds(kinds: Mapping[str, Mapping[str, float]]) -> str:
+    rows = [["by words of the references", "pictures", *SCORES]]
+    rows += [
+        [kind, f"{found['pictures']:,}", *(f"{found[name]:.2f}" for name in SCORES)]
+        for kind, found in kinds.items()
+    ]
+    return _table(rows)
+
+
+def _worst(rows: Sequence[Mapping[str, Any]]) -> str:
+    lines = ["worst, by CIDEr, each with a reference:"]
+    for row in rows:
+        lines.append(printable(str(row["id"])))
+        lines += [
+            f"  {row['CIDEr']:6.1f}  {printable(row['caption'])}",
+            f"          {printable(row['reference'])}",
+        ]
+    return "\n".join(lines)
 
 
 def calibration_text(found: Calibration) -> str:

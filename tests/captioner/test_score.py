@@ -211,6 +211,29 @@ def test_meteor_is_that_of_pycocoevalcap(capsys, files):
     assert "METEOR 1.5" in run(capsys, "score", *files, "--meteor", "--bootstrap", "0")[1]
 
 
+def test_kinds_are_shown_on_the_terminal_in_json_and_on_the_page(capsys, files, tmp_path):
+    page = tmp_path / "report.html"
+    argv = ["score", *files, "--kinds", "--bootstrap", "0"]
+    _, out, _ = run(capsys, *argv, "--report", page)
+    found = json.loads(run(capsys, *argv, "--json")[1])["kinds"]
+    assert found["people"]["pictures"] == 3 and found["animals"]["pictures"] == 1
+    line = next(line for line in out.splitlines() if line.startswith("people"))
+    assert line.split() == ["people", "3", *(f"{found['people'][name]:.2f}" for name in SCORES)]
+    assert "By kind of picture" in page.read_text("utf-8")
+    assert "kinds" not in json.loads(run(capsys, "score", *files, "--json")[1])
+
+
+def test_the_worst_captions_stand_beside_a_reference_the_worst_first(capsys, files):
+    argv = ["score", *files, "--worst", "2", "--bootstrap", "0"]
+    worst = json.loads(run(capsys, *argv, "--json")[1])["worst"]
+    assert [row["id"] for row in worst] == ["4.jpg", "2.jpg"] and worst[0]["CIDEr"] < worst[1]["CIDEr"]
+    out = run(capsys, *argv)[1]
+    shown = out[out.index("worst, by CIDEr") :].splitlines()[1:4]
+    assert shown[0] == "4.jpg" and shown[1].endswith(f"  {SPOKEN['4.jpg']}")
+    assert shown[2].strip() in REFERENCES["4.jpg"]
+    assert_one_line(run(capsys, "score", *files, "--worst", "-1")[2], "worst: -1 must be 0 or more")
+
+
 def test_scoring_loads_no_torch_and_no_pictures(files):
     said, truth = map(str, files)
     script = "import sys; from captioner.cli import main; main(sys.argv[1:]);"

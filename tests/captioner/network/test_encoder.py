@@ -145,6 +145,19 @@ def test_batch_norm_is_frozen_in_training(pixels, name):
     assert encoder.training and not encoder.eval().training
 
 
+@pytest.mark.parametrize("name", [SMALL, "resnet18"])
+def test_frozen_layers_are_the_first_ones_and_nothing_else_is_frozen(name):
+    encoder = build_encoder(name).requires_grad_(True)
+    encoder.freeze(0)
+    assert all(parameter.requires_grad for parameter in encoder.parameters())
+    encoder.freeze(3)
+    layers = [m for m in encoder.modules() if next(m.parameters(recurse=False), None) is not None]
+    trained = [{p.requires_grad for p in layer.parameters(recurse=False)} for layer in layers]
+    assert trained == [{False}] * 3 + [{True}] * (len(layers) - 3)
+    encoder.freeze(10_000)
+    assert not any(parameter.requires_grad for parameter in encoder.parameters())
+
+
 def test_pictures_of_any_size_and_number_give_their_grid():
     encoder = build_encoder(SMALL)
     for count, side, cells in ((1, 32, 1), (3, 96, 9), (2, 100, 16)):
