@@ -7,7 +7,7 @@ from operator import methodcaller
 from pathlib import Path
 
 from textgen.errors import UserError
-from textgen.storage.bundle import HEADER, WEIGHTS
+from textgen.storage.bundle import HEADER, WEIGHTS, forget_graphs
 from textgen.storage.files import atomic_write
 from textgen.storage.graphs import PRECISIONS
 from textgen.training.runs import say
@@ -27,24 +27,31 @@ def export_trained(
 
     With `wanted` auto it is the first after which the `score` of the exported model, higher being better, is at most
     `tolerance` below the `best` of the trained one; int8 is the first, float32 the last, none is none. A model without
-    graphs is still a model: what hinders an export is said, not raised.
+    graphs is still a model: what hinders an export is said, not raised, and the next is tried.
     """
     if wanted == "none":
         return
     names = list(exports) if wanted == "auto" else [list(exports)[0 if wanted == "int8" else -1]]
+    forget_graphs(folder)  # a finished run that is resumed has some
     before = {name: (folder / name).read_bytes() for name in (WEIGHTS, HEADER)}
-    try:
-        for place, name in enumerate(names):
+    for place, name in enumerate(names):
+        last = place + 1 == len(names)
+        try:
             exports[name]()
-            if place + 1 == len(names):
+            if last or (lost := best - score()) <= tolerance:
                 return
-            if (lost := best - score()) <= tolerance:
-                return
-            say(f"{name} would cost {lost:.3f}; trying {names[place + 1]}")
-            for file, data in before.items():
-                atomic_write(folder / file, methodcaller("write", data))
-    except UserError as error:
-        say(f"no ONNX graphs: {error}")
+            failed = f"{name} would cost {lost:.3f}"
+        except UserError as error:
+            failed = f"{name}: {error}"
+        except (
+            Exception
+        ) as error:  # exporter, quantiser and runtime have each their own, of networks they do not know
+            failed = f"{name}: {type(error).__name__}: {(str(error) or 'no reason given').splitlines()[0]}"
+        say(f"no ONNX graphs: {failed}" if last else f"{failed}; trying {names[place + 1]}")
+        # What an export leaves half done is no model.
+        forget_graphs(folder)
+        for file, data in before.items():
+            atomic_write(folder / file, methodcaller("write", data))
 
 
 def check_graphs(wanted: str) -> None:

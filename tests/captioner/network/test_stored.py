@@ -11,7 +11,9 @@ from captioner.network.stored import KIND
 from tests.helpers.paths import EXAMPLES, ROOT
 from textgen.storage.bundle import read_header
 
-OLD = ROOT / "tests" / "data" / "captioner-format-1.zip"  # a MobileNetV3, most of its weights 0, trained on drawn shapes
+OLD = (
+    ROOT / "tests" / "data" / "captioner-format-1.zip"
+)  # a MobileNetV3, most of its weights 0, trained on drawn shapes
 
 
 @pytest.fixture(scope="module")
