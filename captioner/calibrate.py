@@ -149,6 +149,12 @@ def _judged(
     ]
     error = sum(abs(confidence - share) * count for confidence, share, count in reliability) / len(sure)
     kept = order[: round(len(order) * 2 / 3)]
+    coverage = []
+    for tenth in range(1, 11):
+        surest = order[: max(1, round(len(order) * tenth / 10))]
+        coverage.append(
+            (tenth / 10, round(float(right[surest].mean()), 4), round(float(scores[surest].mean()), 2))
+        )
     return Calibration(
         photos=len(sure),
         right=round(float(right.mean()), 4),
@@ -156,6 +162,7 @@ def _judged(
         risk=round(float(wrong.mean()), 4),
         expected_error=round(float(error), 4),
         reliability=[(round(told, 4), round(share, 4), count) for told, share, count in reliability],
+        coverage=coverage,
         cider=round(float(scores.mean()), 2),
         cider_of_surest=round(float(scores[kept].mean()), 2),
         threshold=round(threshold, 3),

@@ -253,14 +253,24 @@ class CalibrateCommand:
     """A trained model's folder."""
     data: Annotated[Positional[tuple[Path, ...]], arg(metavar="DATA...")]
     """Folders of captioned pictures, in any form that train takes."""
+    report: Annotated[Path | None, arg(metavar="FILE.HTML")] = None
+    """Write one self-contained page with a reliability plot and what dropping the least sure captions is worth."""
     json: bool = False
     """Print one JSON document."""
 
     def run(self) -> None:
         from captioner.calibrate import calibrate
+        from captioner.network.stored import BOX
+        from captioner.report.sureness import calibration_page
         from captioner.report.text import calibration_text
+        from textgen.storage.files import atomic_write, check_output
 
+        check_output(self.report, "--report", (".html", ".htm"))
         found = calibrate(self.model, self.data)
+        if self.report:
+            title = f"How sure {BOX.title(BOX.find(self.model))} is"
+            page = calibration_page(found, title).encode()
+            atomic_write(self.report, lambda file: file.write(page))
         if self.json:
             return print_json(found.to_json())
         print(calibration_text(found))

@@ -15,6 +15,7 @@ from captioner.metrics import BadReferences, Corpus
 from captioner.metrics.checks import Key
 from captioner.metrics.stopping import Check, go_on
 from captioner.pictures.files import told_apart
+from captioner.report.kinds import by_kind
 from textgen.errors import UserError
 from textgen.storage.files import atomic_write, check_output
 
@@ -130,7 +131,7 @@ def full_report(
     )
     report = {"name": name, **report, "extra": _extra(corpus, config), "notes": list(notes)}
     if config.kinds:
-        report["kinds"] = corpus.by_kind()
+        report["kinds"] = by_kind(corpus)
     if config.worst:
         report["worst"] = [
             {

@@ -18,7 +18,6 @@ from captioner.metrics.anchors import anchors
 from captioner.metrics.bleu import BleuScore, bleu
 from captioner.metrics.checks import Key, checked_ids, looks_different, refuse_empty
 from captioner.metrics.diversity import UNKNOWN, diversity, lengths
-from captioner.metrics.kinds import by_kind
 from captioner.metrics.ngrams import ORDERS
 from captioner.metrics.pairs import Pairs
 from captioner.metrics.statistics import SCORES, corpus_scores, statistics
@@ -109,10 +108,6 @@ class Corpus(Generic[Key]):
         """The pictures, as places in `ids`, of lowest CIDEr, the lowest first; ROUGE-L decides where it does not."""
         order: list[int] = np.lexsort((self.rouge_l, self.cider))[:most].tolist()
         return order
-
-    def by_kind(self) -> dict[str, dict[str, float]]:
-        """Scores by kind of picture, as `captioner.metrics.kinds` tells them."""
-        return by_kind(self.statistics, self.reference_tokens)
 
     def report(
         self,

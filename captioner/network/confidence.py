@@ -110,6 +110,8 @@ class Calibration:
     """Mean distance of confidence and share of right captions, in ten bins (expected calibration error)."""
     reliability: Sequence[tuple[float, float, int]]
     """Of each bin that has any: mean confidence, share of right captions, captions."""
+    coverage: Sequence[tuple[float, float, float]]
+    """Of the surest tenth, two tenths and so on to all: share kept, share of right captions, mean CIDEr."""
     cider: float
     """Mean CIDEr of all captions."""
     cider_of_surest: float

@@ -25,6 +25,17 @@ class Series(NamedTuple):
     values: Any
 
 
+class Curve(NamedTuple):
+    """A line through points."""
+
+    name: str
+    style: str
+    points: Sequence[tuple[float, float]]
+    """From left to right; x from 0 to 100."""
+    sizes: Sequence[float] = ()
+    """How much each point stands for, where that differs: its dot's area."""
+
+
 class Dot(NamedTuple):
     """A row of the dot plot: a score, with its interval where there is one."""
 
@@ -160,6 +171,34 @@ def dot_plot(title: str, dots: Sequence[Dot]) -> Html:
         marks.append(_text(_WIDTH, y - 12, figures, "end", "value"))
         said.append(f"{name}: {figures}")
     return _figure(title, (), _svg(f"{title}. {'; '.join(said)}", height, *marks))
+
+
+def curve_plot(title: str, below: str, curves: Sequence[Curve]) -> Html:
+    """Lines over 0 to 100; `below` says what the horizontal axis is."""
+    ticks, y = _value_axis(max(100.0, *(value for curve in curves for _, value in curve.points)))
+
+    def x(value: float) -> float:
+        return _LEFT + (_WIDTH - _LEFT - _RIGHT) * value / 100
+
+    marks = [
+        *(_text(x(tick), _HEIGHT - _BOTTOM + 16, tick, "middle") for tick in range(0, 101, 20)),
+        _text((_LEFT + _WIDTH - _RIGHT) / 2, _HEIGHT - 4, below, "middle"),
+    ]
+    for curve in curves:
+        path = "L".join(f"{_n(x(at))} {_n(y(value))}" for at, value in curve.points)
+        marks.append(element("path", class_=f"line {curve.style}", d=f"M{path}"))
+        most = max(curve.sizes, default=0.0)
+        for (at, value), size in zip(curve.points, curve.sizes, strict=False):
+            radius = 2 + 4 * math.sqrt(size / most)
+            marks.append(
+                element("circle", class_=f"dot {curve.style}", cx=_n(x(at)), cy=_n(y(value)), r=_n(radius))
+            )
+    said = "; ".join(
+        f"{curve.name}: {', '.join(f'{value:.0f} at {at:.0f}' for at, value in curve.points)}"
+        for curve in curves
+    )
+    legend = [Series(curve.name, curve.style, ()) for curve in curves]
+    return _figure(title, legend, _svg(f"{title}, by {below}. {said}", _HEIGHT, *ticks, *marks))
 
 
 def _shares(counts: Mapping[Any, int]) -> dict[int, float]:

@@ -1,5 +1,6 @@
 """Calibration: what is fitted ranks right before wrong, is judged on what it was not fitted on, and is kept in the model."""
 
+import html
 import json
 import shutil
 
@@ -52,6 +53,11 @@ def test_the_figures_are_their_definitions():
     assert found.risk == pytest.approx(np.mean([1 - ordered[: k + 1].mean() for k in range(6)]), abs=1e-4)
     assert found.cider == pytest.approx(scores.mean(), abs=0.01)
     assert found.cider_of_surest == pytest.approx(scores[[0, 4, 1, 2]].mean(), abs=0.01)
+    shares, rights, ciders = zip(*found.coverage, strict=True)
+    assert shares == tuple(tenth / 10 for tenth in range(1, 11))
+    assert rights[0] == 1.0 and ciders[0] == 100  # the surest one
+    assert rights[4] == pytest.approx(2 / 3, abs=1e-4) and ciders[4] == 70  # three of six
+    assert rights[-1] == 0.5 and ciders[-1] == found.cider
     assert found.unsure_photos == pytest.approx(2 / 6, abs=1e-4) and found.unsure_odd == 0.5
     assert sum(count for _, _, count in found.reliability) == 6
 
@@ -109,6 +115,18 @@ def test_the_command_line_prints_it(calibrated, capsys):
     )
     caption = document["photos"][0]["captions"][0]
     assert 0 <= caption["confidence"] <= 1 and isinstance(caption["unsure"], bool)
+
+
+def test_its_page_is_one_file_with_both_plots(calibrated, tmp_path, capsys):
+    folder, data, *_ = calibrated
+    page = tmp_path / "sure.html"
+    status, out, _ = run_command(main, capsys, "calibrate", folder, data, "--report", page)
+    text = page.read_text("utf-8")
+    assert status == 0 and text.count("<svg") == 2 and "http" not in text.split("</head>")[1]
+    for line in out.splitlines()[:6]:
+        assert html.escape(line) in text
+    status, out, err = run_command(main, capsys, "calibrate", folder, data, "--report", tmp_path / "sure.png")
+    assert (status, out) == (2, "") and "--report" in err and err.count("\n") == 1
 
 
 def test_a_model_without_it_and_sampling_are_told(tiny_model, calibrated, capsys):

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from captioner.metrics.statistics import SCORES, corpus_scores
+from captioner.metrics import SCORES, Corpus
+from captioner.metrics.checks import Key
+from captioner.metrics.statistics import corpus_scores
 
 _SHARE = 0.5  # of a picture's references that must have a word of the kind
 KINDS = {
@@ -32,15 +34,13 @@ KINDS = {
 OTHERS = "none of these"
 
 
-def by_kind(
-    statistics: np.ndarray, references: Sequence[Sequence[Sequence[str]]]
-) -> dict[str, dict[str, float]]:
+def by_kind(corpus: Corpus[Key]) -> dict[str, dict[str, float]]:
     """Kind -> `pictures` and `SCORES` (x100) of a system's captions.
 
-    `statistics` (B, 12) are `captioner.metrics.statistics`' of the pictures, `references` their tokens. A picture is of
-    a kind when half of its references have a word of it. CIDEr is the mean over the kind's pictures, its document
-    frequencies those of all pictures, so that kinds can be compared.
+    A picture is of a kind when half of its references have a word of it. CIDEr is the mean over the kind's pictures,
+    its document frequencies those of all pictures, so that kinds can be compared.
     """
+    references, statistics = corpus.reference_tokens, corpus.statistics
     members = {
         kind: np.array([_tells(captions, words) for captions in references]) for kind, words in KINDS.items()
     }

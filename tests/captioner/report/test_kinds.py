@@ -3,7 +3,7 @@
 import pytest
 
 from captioner.metrics import SCORES, Corpus, corpus_report
-from captioner.metrics.kinds import KINDS, OTHERS
+from captioner.report.kinds import KINDS, OTHERS, by_kind
 
 REFERENCES = {
     "a man eats": ["a man eats a pizza", "a man with a slice of pizza", "someone is eating dinner"],
@@ -21,7 +21,7 @@ SPOKEN = {
 
 @pytest.fixture
 def kinds():
-    return Corpus.of(SPOKEN, REFERENCES).by_kind()
+    return by_kind(Corpus.of(SPOKEN, REFERENCES))
 
 
 def test_a_picture_is_of_each_kind_that_half_of_its_references_tell(kinds):
