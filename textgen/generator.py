@@ -24,6 +24,7 @@ from textgen.text.tokenizer import BOS, EOS, PAD, UNK, CharTokenizer, Tokenizer
 
 _REPETITION_WINDOW = 64
 _LONGEST = 10_000_000
+_MOST = 10_000  # texts of a prompt; all are kept side by side
 
 
 @dataclass(frozen=True)
@@ -166,8 +167,8 @@ class TextGenerator:
         range.
         """
         config = _config(settings)
-        if n < 1:
-            raise UserError(f"n: {n} must be 1 or more")
+        if not 1 <= n <= _MOST:
+            raise UserError(f"n: {n} is outside 1 to {_MOST:,}")
         prompts = [self.read(text) for text in ([prompt] if isinstance(prompt, str) else prompt)]
         rows = [_Row(prompt, self, config) for prompt in prompts for _ in range(n)]
         for _ in self._read_on(rows, config, [*range(n)] * len(prompts)):

@@ -17,6 +17,9 @@ from textgen.errors import UserError
 from textgen.text.tokenizer import BOS, EOS, PAD, UNK, Tokenizer
 from textgen.text.words import NOT_FINAL
 
+# Of what one picture may be asked for; memory grows with each of them.
+_MOST_BEAMS, _MOST_SAMPLES, _LONGEST = 100, 1000, 1000
+
 
 @dataclass(frozen=True)
 class DecodingConfig:
@@ -40,12 +43,16 @@ class DecodingConfig:
     """Power of the length that beam scores are divided by."""
 
     def __post_init__(self) -> None:
-        if self.n < 1:
-            raise UserError(f"n: {self.n} must be 1 or more")
-        if self.beam < 1:
-            raise UserError(f"beam: {self.beam} must be 1 or more")
-        if self.max_length < 1:
-            raise UserError(f"max_length: {self.max_length} must be 1 or more")
+        most = _MOST_BEAMS if self.temperature is None else _MOST_SAMPLES
+        for name, value, limit in (
+            ("n", self.n, most),
+            ("beam", self.beam, _MOST_BEAMS),
+            ("max_length", self.max_length, _LONGEST),
+        ):
+            if not 1 <= value <= limit:
+                raise UserError(f"{name}: {value} is outside 1 to {limit:,}")
+        if self.seed is not None and self.seed < 0:
+            raise UserError(f"seed: {self.seed} must be 0 or more")
         if not 0 <= self.length_penalty <= 10:
             raise UserError(f"length_penalty: {self.length_penalty} is outside 0 to 10")
         if self.temperature is None and (self.top_k or self.top_p != 1):
