@@ -21,6 +21,7 @@ from tests.benchmarks import (
     floor,
     growth,
     kneser_ney,
+    mutations,
     page,
     photos,
     processes,
@@ -40,6 +41,7 @@ GROUPS = {
     "page": lambda options: page.measure(options.model),
     "captioning": lambda options: captioning.measure(options.data, options.model),
     "scoring": lambda options: scoring.measure(options.data),
+    "mutations": lambda options: mutations.measure(),
     "training": lambda options: training.measure(options.data, options.encoder_weights),
     "text": lambda options: {**text_training.measure(), **kneser_ney.measure(options.novels)},
 }
