@@ -239,7 +239,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _standard_input() -> str:
-    from textgen.text.corpus import decode_text
+    from textgen.text.encodings import decode_text
 
     if sys.stdin is None or sys.stdin.isatty():
         raise UserError('no prompt given; try: textgen generate "ROMEO:"')

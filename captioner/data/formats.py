@@ -4,7 +4,6 @@ A file goes by its beginning, a folder by the names in it too. What cannot be re
 `UserError` that names the file and the place. Whether the pictures exist is no concern of this module.
 """
 
-import csv
 import json
 import os
 import re
@@ -14,6 +13,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from textgen.errors import UserError
+from textgen.text.encodings import beginning
+from textgen.text.tables import DELIMITERS, MalformedRow, declared_delimiter, records
 
 CAPTION_FOLDERS = ("annotations", "Flickr8k_text")  # as COCO and the original Flickr8k unpack
 Columns = Mapping[str, tuple[str, ...]]  # image, caption and split -> what they are called, the first wins
@@ -22,9 +23,6 @@ COLUMNS: Columns = {
     "caption": ("caption", "captions", "text", "comment"),
     "split": ("split",),
 }
-_MOST_LINES = 20  # of one quoted caption: a quote left open must not swallow the file
-_BEGINNING = 4096  # bytes; in which a picture, an archive or a spreadsheet has a zero, and no UTF-8 text has
-_UTF_16 = (b"\xff\xfe", b"\xfe\xff")  # as spreadsheets save "Unicode text"
 _UNDERSTOOD = (
     "a table (captions.csv) or JSON lines (captions.jsonl) with image and caption, or the captions of "
     "Flickr8k (Flickr8k.token.txt), COCO (captions_*.json) or Karpathy (dataset.json)"
@@ -75,20 +73,6 @@ class Listing(dict[str, frozenset[str]]):
         return self[folder]
 
 
-def read_text(file: Path) -> str:
-    """The whole file as text with plain line ends; bytes that are not UTF-8 are named by their line."""
-    try:
-        data = file.read_bytes()
-        return data.decode().removeprefix("\ufeff").replace("\r\n", "\n")
-    except OSError as error:
-        raise UserError(f"{file}: cannot be read ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        if b"\0" in data[:_BEGINNING] and not data.startswith(_UTF_16):
-            raise UserError(f"{file}: not a text file; give a file of captions") from error
-        line = data.count(b"\n", 0, error.start) + 1
-        raise UserError(f"{file}, line {line}: not UTF-8 at byte {error.start}; save it as UTF-8") from error
-
-
 def recognise(path: Path, listing: Listing) -> tuple[Form, list[Path], list[str]]:
     """The form that fits, its files, and notes: a given file goes by its beginning, a folder by names too."""
     if path.is_file():
@@ -130,67 +114,55 @@ def recognise(path: Path, listing: Listing) -> tuple[Form, list[Path], list[str]
 
 
 def _head(file: Path) -> str:
-    try:
-        with file.open("rb") as stream:
-            return stream.read(65536).decode(errors="replace").removeprefix("\ufeff").lstrip()
-    except OSError as error:
-        raise UserError(f"{file}: cannot be read ({error.strerror})") from error
+    return beginning(file).lstrip()
 
 
 class _Layout(NamedTuple):
     delimiter: str
     width: int
     columns: dict[str, int]
+    line: int  # of the header, from 0
 
 
 def _layout(head: str, named: Columns) -> _Layout | None:
-    for delimiter in (",", "\t", ";", "|"):
-        cells = [cell.strip().strip('"').lower() for cell in head.split("\n", 1)[0].split(delimiter)]
+    lines = head.split("\n", 3)[:3]
+    declared = declared_delimiter(lines)
+    line = next((n for n, text in enumerate(lines) if text.strip() and not (declared and n == 0)), 0)
+    for delimiter in (declared,) if declared else DELIMITERS:
+        cells = [cell.strip().strip('"').lower() for cell in lines[line].split(delimiter)]
         columns = {c: cells.index(n) for c, names in named.items() for n in reversed(names) if n in cells}
         if {"image", "caption"} <= set(columns):
-            return _Layout(delimiter, len(cells), columns)
+            return _Layout(delimiter, len(cells), columns, line)
     return None
 
 
 def read_csv(file: Path, text: str, named: Columns = COLUMNS) -> Iterator[Row]:
-    """The rows of a table with a header, a caption each."""
-    lines = [line + "\n" for line in text.split("\n")]
-    at = next(i for i, line in enumerate(lines) if line.strip())
-    layout = _layout(lines[at].lstrip(), named)
+    """The rows of a table with a header, a caption each; a caption in the last column may hold commas unquoted."""
+    begin = len(text) - len(text.lstrip())
+    layout = _layout(text[begin:], named)
     assert layout, "the form fits, so the header does"
-    at += 1
-    while at < len(lines):
-        cells, used = _record(lines, at, layout) if lines[at].strip() else ([], 1)
-        if cells is None:
-            raise UserError(
-                f"{file}, line {at + 1}: malformed; write {layout.width} columns as the header names them"
-            )
-        if cells:
-            cell = {column: cells[i] for column, i in layout.columns.items()}
-            yield Row(cell["image"], cell["caption"], cell.get("split"), f"line {at + 1}")
-        at += used
+    lines = text.split("\n")
+    header = text.count("\n", 0, begin) + layout.line
+    delimiter, width, columns, _ = layout
+    lines[: header + 1] = [""] * (header + 1)
+    if delimiter == "|":
+        lines = [_with_second_bar(line, width) for line in lines]
+    last = columns["caption"] == width - 1
+    try:
+        for record in records(lines, delimiter, width, open_end=last):
+            cell = {column: record.cells[i] for column, i in columns.items()}
+            yield Row(cell["image"], cell["caption"], cell.get("split"), f"line {record.line}")
+    except MalformedRow as error:
+        raise UserError(
+            f"{file}, line {error.line}: {error.reason}; write {width} columns as the header names them"
+        ) from error
 
 
-def _record(lines: list[str], at: int, layout: _Layout) -> tuple[list[str] | None, int]:
-    """The cells of the record at a line, and its lines; a last caption may hold commas unquoted."""
-    delimiter, width, columns = layout
-    if delimiter != "|":  # Flickr30k's results.csv, where quotation marks mean nothing
-        reader = csv.reader(
-            lines[at : at + _MOST_LINES], delimiter=delimiter, strict=True, skipinitialspace=True
-        )
-        try:
-            cells = next(reader)
-            if len(cells) >= width and not any(cell.strip() for cell in cells[width:]):
-                return cells[:width], reader.line_num
-        except csv.Error:
-            pass  # a caption that begins with a quotation is no quoted caption
-    cells = [cell.strip() for cell in lines[at].strip().split(delimiter, width - 1)]
-    if delimiter == "|" and len(cells) == width - 1 and (match := re.fullmatch(r"(\d+)\s+(.+)", cells[-1])):
-        cells[-1:] = match.groups()  # line 20,001 of results.csv lacks its second bar
-    open_quote = delimiter != "|" and cells[-1].startswith('"') and cells[-1].count('"') % 2
-    if columns["caption"] != width - 1 or len(cells) != width or open_quote:
-        return None, 1
-    return [*(cell.strip('"') for cell in cells[:-1]), cells[-1]], 1
+def _with_second_bar(line: str, width: int) -> str:
+    """Line 20,001 of Flickr30k's results.csv lacks its second bar."""
+    cells = line.split("|")
+    match = re.fullmatch(r"\s*(\d+)\s+(.+)", cells[-1])
+    return "|".join([*cells[:-1], *match.groups()]) if len(cells) == width - 1 and match else line
 
 
 def read_token(file: Path, text: str) -> Iterator[Row]:

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from captioner.data import formats
-from captioner.data.formats import COLUMNS, Columns, Row, entry_rows, get, parse_json, read_text
+from captioner.data.formats import COLUMNS, Columns, Row, entry_rows, get, parse_json
 from captioner.data.sets import CaptionSet, caption_set, checked, read_caption_set
 from textgen.errors import UserError
+from textgen.text.encodings import read_text
 
 _IDS = {"image": (*COLUMNS["image"], "photo", "image_id", "img_id", "id"), "split": COLUMNS["split"]}
 _SAID = ("prediction", "predictions", "predicted", "predicted_caption", "hypothesis")

@@ -14,8 +14,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from captioner.data.formats import CAPTION_FOLDERS, Listing, Row, read_text, recognise
+from captioner.data.formats import CAPTION_FOLDERS, Listing, Row, recognise
 from textgen.errors import UserError
+from textgen.text.encodings import read_text
 
 _SPLITS = {"train": "train", "restval": "train", "test": "test"}
 _SPLITS |= dict.fromkeys(("dev", "val", "valid", "validation"), "dev")

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from textgen.errors import UserError
+from textgen.text.encodings import read_text
+from textgen.text.tables import DELIMITERS, MalformedRow, declared_delimiter, likely_delimiter, records
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def _texts(path: Path, lines: bool, columns: Sequence[str], notes: list[str]) ->
             raise UserError(f"{path}: no row has text in these columns; choose others, or another file")
         return rows
     if path.suffix.lower() == ".csv":
-        first = str(_table(path, text)[0])
+        first = str(_table(path, text, ())[0])
         raise UserError(f"{path}: a CSV; choose --columns by number or name; its first row is {first[:300]}")
     return [line.strip() for line in text.split("\n") if line.strip()] if lines else [text]
 
@@ -160,48 +160,31 @@ def _files(paths: Sequence[Path]) -> list[Path]:
     return files
 
 
-def read_text(path: Path) -> str:
-    """A UTF-8 file, its byte-order mark dropped and its line ends `\\n`. Raises UserError naming what is wrong where."""
+def _table(path: Path, text: str, columns: Sequence[str]) -> list[list[str]]:
+    """The rows of a CSV, the header among them; `columns` tell its delimiter where they are names."""
+    lines = text.split("\n")
+    declared = declared_delimiter(lines)
+    if declared:
+        lines[0] = ""
+    named = [name for name in columns if not name.isdecimal()]
+    first = next((line for line in lines if line.strip()), "")
+    fitting = [mark for mark in DELIMITERS if named and set(named) <= set(_header(first, mark))]
+    delimiter = declared or next(iter(fitting), likely_delimiter(lines))
     try:
-        return decode_text(path.read_bytes(), str(path))
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
-
-
-def decode_text(data: bytes, name: str) -> str:
-    """Text of `data`, which came from `name`, as `read_text` gives it."""
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise UserError(f"{name}: UTF-16; save it as UTF-8: iconv -f UTF-16 -t UTF-8")
-    if (nul := data.find(b"\0")) >= 0:
-        raise UserError(f"{name}: {_place(data, nul)} is NUL: not a text file; text must be UTF-8")
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        # The decoder counts from behind the byte-order mark.
-        place = error.start + (3 if data.startswith(b"\xef\xbb\xbf") else 0)
+        return [record.cells for record in records(lines, delimiter)]
+    except MalformedRow as error:
         raise UserError(
-            f"{name}: {_place(data, place)} is not UTF-8 (0x{data[place]:02x}); "
-            "convert the file: iconv -f WINDOWS-1252 -t UTF-8"
+            f'{path}, line {error.line}: {error.reason}; close it, or write it twice: ""'
         ) from error
-    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _place(data: bytes, offset: int) -> str:
-    return f"line {data.count(10, 0, offset) + 1}, byte {offset}"
-
-
-def _table(path: Path, text: str) -> list[list[str]]:
-    csv.field_size_limit(2**31 - 1)
-    reader = csv.reader(io.StringIO(text, newline=""))
-    try:
-        return [row for row in reader if row]
-    except csv.Error as error:
-        raise UserError(f"{path}: line {reader.line_num}: not a CSV: {error}") from error
+def _header(line: str, delimiter: str) -> list[str]:
+    return [cell.strip().strip('"') for cell in line.split(delimiter)]
 
 
 def _rows(path: Path, text: str, columns: Sequence[str]) -> tuple[list[str], int]:
     """The chosen cells of each row as one line, and how many rows have none."""
-    table = _table(path, text)
+    table = _table(path, text, columns)
     if all(column.isdecimal() for column in columns):
         places = [int(column) - 1 for column in columns]
         if min(places) < 0 or max(places) >= len(table[0]):

@@ -1,0 +1,106 @@
+"""Tables as text: CSV with any usual delimiter, record by record, so that an open quotation mark swallows nothing."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+DELIMITERS = (",", "\t", ";", "|")
+_MOST_LINES = 5000  # of one quoted cell
+_OPEN = "a quotation mark is opened and not closed in its row"
+_DECLARED = re.compile(r"""["']?sep=(.)["']?""", re.IGNORECASE)  # a spreadsheet's first line
+
+
+class Record(NamedTuple):
+    """A row of a table."""
+
+    line: int
+    """Where it begins, from 1."""
+    cells: list[str]
+
+
+class MalformedRow(Exception):
+    """A row that cannot be read for certain."""
+
+    def __init__(self, line: int, reason: str):
+        super().__init__(f"line {line}: {reason}")
+        self.line, self.reason = line, reason
+
+
+def declared_delimiter(lines: Sequence[str]) -> str | None:
+    """The delimiter that a first line `sep=;` names."""
+    found = _DECLARED.fullmatch(lines[0].strip()) if lines else None
+    return found[1] if found else None
+
+
+def likely_delimiter(lines: Sequence[str]) -> str:
+    """The delimiter that parts the first line of a table into most cells; of equals the commonest."""
+    first = next((line for line in lines if line.strip()), "")
+    return max(DELIMITERS, key=lambda delimiter: len(_cells(first, delimiter) or ()))
+
+
+def records(lines: Sequence[str], delimiter: str, width: int = 0, open_end: bool = False) -> Iterator[Record]:
+    """The rows of a table's `lines`, blank ones left out, each of `width` cells; 0 takes them as long as they are.
+
+    Quoted cells may go over lines. A quotation mark that is never closed, or only in another row, is taken for a mark
+    within its cell, where the line has as many cells without it as it should. With `open_end` the last cell may hold
+    delimiters without quotation marks; with `|` as delimiter these mean nothing. Raises MalformedRow.
+    """
+    csv.field_size_limit(2**31 - 1)  # of the whole process: anybody may have set another
+    at, usual = 0, width
+    while at < len(lines):
+        if not lines[at].strip():
+            at += 1
+            continue
+        cells, used = _record(lines, at, delimiter, usual, bool(width), open_end)
+        usual = usual or len(cells)
+        yield Record(at + 1, cells)
+        at += used
+
+
+def _record(
+    lines: Sequence[str], at: int, delimiter: str, width: int, exact: bool, open_end: bool
+) -> tuple[list[str], int]:
+    """The cells of the record that begins at a line, and how many lines it has; 0 as `width` is any."""
+    why = "malformed"
+    if delimiter != "|":  # Flickr30k's results.csv, where quotation marks mean nothing
+        part = (line + "\n" for line in lines[at : at + _MOST_LINES])
+        reader = csv.reader(part, delimiter=delimiter, strict=True, skipinitialspace=True)
+        try:
+            cells = next(reader)
+            if _swallows(lines[at : at + reader.line_num], delimiter, width or len(cells)):
+                why = _OPEN
+            elif not exact:
+                return cells, reader.line_num
+            elif len(cells) >= width and not any(cell.strip() for cell in cells[width:]):
+                return cells[:width], reader.line_num
+        except csv.Error:
+            why = _OPEN  # or a caption that begins with a quotation, which is no quoted caption
+    plain = lines[at].strip().split(delimiter, width - 1 if open_end else -1)
+    cells = [cell.strip() for cell in plain]
+    left_open = delimiter != "|" and cells[-1].startswith('"') and cells[-1].count('"') % 2
+    if not width or len(cells) != width or (exact and (not open_end or left_open)):
+        raise MalformedRow(at + 1, why)
+    return [*(cell.strip('"') for cell in cells[:-1]), cells[-1]], 1
+
+
+def _swallows(lines: Sequence[str], delimiter: str, width: int) -> bool:
+    """Whether the lines within a record are rows of their own: what an open quotation mark makes of them."""
+    within = lines[1:-1]
+    if width < 2 or len(within) < 2:
+        return False
+    for line in within:
+        cells = _cells(line, delimiter) or []
+        # In prose a comma is followed by a space, in a row hardly ever.
+        if len(cells) != width or any(cell.startswith(" ") for cell in cells):
+            return False
+    return True
+
+
+def _cells(line: str, delimiter: str) -> list[str] | None:
+    try:
+        return next(csv.reader([line], delimiter=delimiter, strict=True), None)
+    except csv.Error:
+        return None
