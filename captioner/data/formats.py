@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from textgen.errors import UserError
+from textgen.storage.typed import missing, why_unreadable
 
 CAPTION_FOLDERS = ("annotations", "Flickr8k_text")  # as COCO and the original Flickr8k unpack
 Columns = Mapping[str, tuple[str, ...]]  # image, caption and split -> what they are called, the first wins
@@ -69,7 +70,8 @@ class Listing(dict[str, frozenset[str]]):
             with os.scandir(folder or ".") as entries:
                 self[folder] = frozenset(e.name for e in entries if not e.is_dir())
         except PermissionError as error:
-            raise UserError(f"{folder}: may not be read ({error.strerror}); give yourself access") from error
+            why = why_unreadable(folder, error)
+            raise UserError(f"{folder}: may not be read ({why}); give yourself access") from error
         except (OSError, ValueError):  # no such folder, or a name no folder can have
             self[folder] = frozenset()
         return self[folder]
@@ -81,7 +83,7 @@ def read_text(file: Path) -> str:
         data = file.read_bytes()
         return data.decode().removeprefix("\ufeff").replace("\r\n", "\n")
     except OSError as error:
-        raise UserError(f"{file}: cannot be read ({error.strerror})") from error
+        raise UserError(f"{file}: cannot be read ({why_unreadable(file, error)})") from error
     except UnicodeDecodeError as error:
         if b"\0" in data[:_BEGINNING] and not data.startswith(_UTF_16):
             raise UserError(f"{file}: not a text file; give a file of captions") from error
@@ -96,9 +98,8 @@ def recognise(path: Path, listing: Listing) -> tuple[Form, list[Path], list[str]
             return form, [path], []
         raise UserError(f"{path}: not a caption file, begins {_head(path)[:40]!r}; give {_UNDERSTOOD}")
     if not path.is_dir():
-        raise UserError(
-            f"{path}: no such folder; give the folder with captions and pictures, or the caption file"
-        )
+        told = "no such folder; give the folder with captions and pictures, or the caption file"
+        raise UserError(f"{path}: {missing(path, told)}")
     names = [f"{folder}/{name}" for folder in CAPTION_FOLDERS for name in listing[str(path / folder)]]
     names = sorted([*listing[str(path)], *names])
     odd = ""
@@ -134,7 +135,7 @@ def _head(file: Path) -> str:
         with file.open("rb") as stream:
             return stream.read(65536).decode(errors="replace").removeprefix("\ufeff").lstrip()
     except OSError as error:
-        raise UserError(f"{file}: cannot be read ({error.strerror})") from error
+        raise UserError(f"{file}: cannot be read ({why_unreadable(file, error)})") from error
 
 
 class _Layout(NamedTuple):

@@ -16,6 +16,7 @@ from typing import Protocol, TypeVar
 
 from captioner.data.formats import CAPTION_FOLDERS, Listing, Row, read_text, recognise
 from textgen.errors import UserError
+from textgen.storage.typed import is_address
 
 _SPLITS = {"train": "train", "restval": "train", "test": "test"}
 _SPLITS |= dict.fromkeys(("dev", "val", "valid", "validation"), "dev")
@@ -80,6 +81,7 @@ class CaptionSet:
     pictures: dict[str, Picture]
     listing: Listing
     notes: list[str]
+    lists: list[Path] = field(default_factory=list)  # the split files, once they are applied
 
     @property
     def base(self) -> Path:
@@ -124,6 +126,7 @@ class CaptionSet:
             return set()
         lists = [root / name for root in self.roots for name in sorted(self.listing[str(root)])]
         lists = [file for file in lists if re.search(r"\.(train|dev|test)Images\.txt$", file.name)]
+        self.lists = lists
         for file in lists:
             split = file.name.split(".")[-2].removesuffix("Images")
             for name in read_names(file):
@@ -188,6 +191,11 @@ def checked(file: Path, row: Row) -> tuple[str, str]:
     return name, caption
 
 
+def normal_name(name: str) -> str:
+    """A picture's name without the ways in which one may be written otherwise; an address stays as it is."""
+    return name if is_address(name) else os.path.normpath(name)
+
+
 def read_names(file: Path) -> list[str]:
     """The names in a file of one a line, as Flickr_8k.devImages.txt."""
     return list(filter(None, map(str.strip, read_text(file).split("\n"))))
@@ -204,7 +212,7 @@ def _by_picture(rows: Iterable[tuple[Path, Row]], base: Path) -> dict[str, Pictu
     for file, row in rows:
         name, caption = checked(file, row)
         if name not in spelled:  # one way, and relative where it can be, so that moving the folder moves none
-            spelled[name] = os.path.normpath(name).removeprefix(inside)
+            spelled[name] = normal_name(name).removeprefix(inside)
         name = spelled[name]
         key = row.id or name
         told = row.split.strip().lower() if row.split else ""

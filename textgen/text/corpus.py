@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from textgen.errors import UserError
+from textgen.storage.typed import why_unreadable
 
 
 @dataclass(frozen=True)
@@ -151,7 +152,7 @@ def _files(paths: Sequence[Path]) -> list[Path]:
         try:
             found = sorted(path.glob("*.txt")) if path.is_dir() else [path]
         except OSError as error:
-            raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+            raise UserError(f"{path}: cannot be read: {why_unreadable(path, error)}") from error
         if not found:
             raise UserError(f"{path}: no .txt file in this folder")
         files += found
@@ -165,7 +166,7 @@ def read_text(path: Path) -> str:
     try:
         return decode_text(path.read_bytes(), str(path))
     except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+        raise UserError(f"{path}: cannot be read: {why_unreadable(path, error)}") from error
 
 
 def decode_text(data: bytes, name: str) -> str:
