@@ -182,7 +182,7 @@ def describing(path: Path) -> Iterator[None]:
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise UserError(f"{path}: damaged: {str(error).splitlines()[0]}") from error
+        raise UserError(f"{path}: damaged: {(str(error) or type(error).__name__).splitlines()[0]}") from error
 
 
 def check_vocabulary(path: Path, found: int, expected: int) -> None:

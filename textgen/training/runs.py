@@ -142,7 +142,9 @@ def read_notes(path: Path | None) -> str:
     """Markdown for a model's card. Raises UserError when it cannot be read."""
     try:
         return path.read_text(encoding="utf-8") if path else ""
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8 (--notes); save it as UTF-8") from error
+    except OSError as error:
         raise UserError(f"{path}: cannot be read (--notes): {why_unreadable(path or '', error)}") from error
 
 

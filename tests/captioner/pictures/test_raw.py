@@ -5,11 +5,13 @@ import struct
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from captioner.pictures.files import find_pictures
 from captioner.pictures.load import load_image, own_copy
-from captioner.pictures.refusals import ImageLimits
+from captioner.pictures.refusals import ImageError, ImageLimits
 from tests.helpers.image_files import ORIENTATION, drawn, encoded, refusal
 
 # Damaged files make Pillow warn; `captioner.pictures.load` silences that, pytest shows it again.
@@ -191,6 +193,19 @@ def test_an_ordinary_tiff_is_no_raw():
     pages = [Image.new("RGB", (64, 48), colour) for colour in ("red", "blue")]
     assert load_image(encoded(pages[0], "TIFF", save_all=True, append_images=pages[1:])).size == (64, 48)
     assert load_image(drawn("TIFF")).size == (48, 32)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=60, deadline=None, database=None)
+@given(changes=st.lists(st.tuples(st.floats(0, 1), st.integers(1, 255)), max_size=8), kept=st.floats(0.05, 2))
+def test_a_damaged_file_gives_a_picture_or_one_line(kind, changes, kept):
+    data = bytearray(KINDS[kind](shades((480, 4))))
+    for place, flip in changes:
+        data[int(place * (len(data) - 1))] ^= flip
+    try:
+        assert load_image(bytes(data[: int(len(data) * kept)]), size=(16, 16)).mode == "RGB"
+    except ImageError as error:
+        assert str(error).isprintable() and str(error).startswith("picture: ")
 
 
 def test_a_folder_of_raw_files_is_a_folder_of_pictures(tmp_path):
