@@ -15,9 +15,10 @@ from captioner.network.confidence import FEATURES, Calibration, Confidence, Usua
 from captioner.network.decoding import DEFAULT_DECODING
 from captioner.network.stored import BOX, KIND
 from captioner.pictures.load import picture_pixels
+from captioner.score import check_report
 from captioner.training.odd_pictures import odd_pictures
 from textgen.errors import UserError
-from textgen.storage.bundle import read_header, write_header
+from textgen.storage.bundle import model_files, read_header, write_header
 
 _FOLDS = 5
 _BINS = 10
@@ -28,15 +29,20 @@ _RIDGE = 1.0
 _LEAST = 50  # photos to fit on
 
 
-def calibrate(model: str | Path, data: Sequence[Path]) -> Calibration:
+def calibrate(model: str | Path, data: Sequence[Path], report: Path | None = None) -> Calibration:
     """Fits the confidence of a model's captions on the dev splits of `data`, and keeps it in `model.json`.
 
     A caption is right that is as near to the references, by CIDEr, as three of four captions by people are, each
-    against the others of its picture. Raises UserError when there are too few photos, or none has several references.
+    against the others of its picture. Raises UserError when there are too few photos, or none has several references, for
+    a model in the box, and when `report`, where somebody is going to write what is found, must not be written.
     """
     folder = BOX.find(model)
+    BOX.refuse_own(folder)
+    check_report(report, model_files(folder))
     captioner = Captioner.load(folder)
-    dev = load_datasets(data).split("dev")
+    found = load_datasets(data)
+    check_report(report, found.inputs)
+    dev = found.split("dev")
     if len(dev) < _LEAST:
         raise UserError(f"data: {len(dev)} dev pictures are too few to calibrate on; {_LEAST} are wanted")
     contexts = np.concatenate([_contexts(captioner, dev[i : i + _BATCH]) for i in range(0, len(dev), _BATCH)])
@@ -64,9 +70,9 @@ def calibrate(model: str | Path, data: Sequence[Path]) -> Calibration:
     threshold = float(np.clip(np.quantile(of_odd, 0.95), *np.quantile(of_photos, [0.02, 1 / 3])))
     fitted = _fit(features, labels, usual, threshold)
     header = read_header(folder, KIND)
-    found = _judged(of_photos, right, scores, of_odd, threshold)
-    write_header(folder, {**header, "confidence": {**fitted.to_json(), "dev": found.to_json()}})
-    return found
+    judged = _judged(of_photos, right, scores, of_odd, threshold)
+    write_header(folder, {**header, "confidence": {**fitted.to_json(), "dev": judged.to_json()}})
+    return judged
 
 
 def _scores(said: Sequence[str], dev: Sequence[Example]) -> tuple[np.ndarray, float]:

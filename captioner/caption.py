@@ -4,27 +4,31 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from itertools import islice
 from threading import Semaphore
-from typing import TypedDict, TypeVar, Unpack, overload
+from typing import NamedTuple, TypedDict, TypeVar, Unpack, overload
 
 import numpy as np
+from PIL import Image
 
 from captioner.network.confidence import Confidence
 from captioner.network.decoding import DEFAULT_DECODING, Caption, DecodingConfig, decode, search_beams
 from captioner.network.eyes import Eyes
 from captioner.network.stored import BOX, load_model
-from captioner.pictures.load import Source, picture_pixels
-from captioner.pictures.refusals import ImageError
+from captioner.pictures.load import Copy, Source, own_copy, picture_pixels
+from captioner.pictures.refusals import ImageError, ImageLimits
 from textgen.decoding.generate import Generated
+from textgen.decoding.one_reader import OneReader
 from textgen.engine.protocol import StepModel
+from textgen.errors import UserError
 from textgen.storage.bundle import Header
 from textgen.text.tokenizer import Tokenizer
 
 BATCH = 8  # pictures that are put into words side by side
+_SHARED = "are taken by two threads at once, and each would get a part of them; give each its own"
 One = TypeVar("One", bound=Source)
 
 
@@ -40,6 +44,14 @@ class CaptionSettings(TypedDict, total=False):
     max_length: int
     attention: bool
     batch: int
+    max_megapixels: float | None
+
+
+class _Seen(NamedTuple):
+    """A picture that was read before a worker takes it."""
+
+    pixels: np.ndarray | ImageError
+    """(S, S, 3), uint8, or why it has none."""
 
 
 class Captioner:
@@ -101,18 +113,22 @@ class Captioner:
         max_length: int = DEFAULT_DECODING.max_length,
         attention: bool = False,
         batch: int = BATCH,
+        max_megapixels: float | None = None,
     ) -> list[Caption] | list[list[Caption]]:
         """`n` captions of a picture - path, bytes, binary file or PIL image - or of each of a list of them.
 
         Beam search of width `beam`, or sampling once a `temperature` is given (0 is greedy). Beams come best
         first. With `attention` each caption carries where the model looked for each word. A list is worked
-        `batch` pictures at a time; a picture's captions do not depend on the others. Raises UserError for a
-        file that is no picture and for settings out of range.
+        `batch` pictures at a time; a picture's captions do not depend on the others. A picture may stand in it twice, or
+        be given by several threads at once. `max_megapixels` is what may be held in memory of one, 50 unless told; a
+        JPEG, which is decoded at a reduced scale, may have twenty times as many. Raises UserError for a file that is no
+        picture and for settings out of range.
         """
         config = DecodingConfig(n, beam, temperature, top_k, top_p, seed, max_length)
         sources: Sequence[Source] = pictures if isinstance(pictures, list | tuple) else [pictures]
         captions = []
-        for found in self.caption_each(sources, config, attention, batch):
+        limits = ImageLimits.of_megapixels(max_megapixels)
+        for found in self.caption_each(sources, config, attention, batch, limits):
             if isinstance(found, ImageError):
                 raise found
             captions.append(found)
@@ -124,14 +140,27 @@ class Captioner:
         config: DecodingConfig = DEFAULT_DECODING,
         attention: bool = False,
         batch: int = BATCH,
+        limits: ImageLimits = ImageLimits(),
     ) -> Iterator[list[Caption] | ImageError]:
         """The captions of each picture, or why it has none, in order and as they come.
 
         Each worker takes a batch from files to words; a few batches are under way at a time, so memory does not grow
-        with the number of pictures.
+        with the number of pictures. What an iterator gives is taken as it is then: it may give one object anew, with
+        another picture in it. Two threads that read at the same time are refused, by UserError.
         """
-        work = partial(self._caption_batch, config=config, attention=attention)
-        left = iter(pictures)
+        found = self._caption_each(pictures, config, attention, batch, limits)
+        return OneReader(found, f"these captions {_SHARED}")
+
+    def _caption_each(
+        self,
+        pictures: Iterable[Source],
+        config: DecodingConfig,
+        attention: bool,
+        batch: int,
+        limits: ImageLimits,
+    ) -> Generator[list[Caption] | ImageError, None, None]:
+        work = partial(self._caption_batch, config=config, attention=attention, limits=limits)
+        left = self._taken(pictures, limits)
         turns = iter(lambda: list(islice(left, batch * self.workers)), [])
         under_way: deque[Future[list[list[Caption] | ImageError]]] = deque()
         pool = ThreadPoolExecutor(self.workers)
@@ -150,18 +179,48 @@ class Captioner:
         finally:
             pool.shutdown(cancel_futures=True)
 
+    def _taken(self, pictures: Iterable[Source], limits: ImageLimits) -> Iterator[Source | Copy | _Seen]:
+        """Each picture in a form that its owner cannot change any more while it waits for a worker."""
+        # A list's are all there already; an iterator may show the next picture in the same object.
+        passing = not isinstance(pictures, Sequence)
+        given = iter(pictures)
+        while True:
+            try:
+                source = next(given)
+            except StopIteration:
+                return
+            except ValueError as error:
+                if "already executing" not in str(error):
+                    raise
+                raise UserError(f"these pictures {_SHARED}") from error
+            yield self._held(source, limits, passing)
+
+    def _held(self, source: Source, limits: ImageLimits, passing: bool) -> Source | Copy | _Seen:
+        if passing and isinstance(source, Image.Image):
+            return _Seen(self._pixels(source, limits))
+        try:
+            return own_copy(source, limits)
+        except ImageError as error:
+            return _Seen(error)
+
     def _caption_batch(
-        self, sources: Sequence[Source], config: DecodingConfig, attention: bool
+        self,
+        sources: Sequence[Source | Copy | _Seen],
+        config: DecodingConfig,
+        attention: bool,
+        limits: ImageLimits,
     ) -> list[list[Caption] | ImageError]:
-        found = [self._pixels(source) for source in sources]
+        found = [self._pixels(source, limits) for source in sources]
         pixels = [item for item in found if not isinstance(item, ImageError)]
         with self._working:
             captions = iter(self.decode(self.encode(np.stack(pixels)), config, attention) if pixels else [])
         return [item if isinstance(item, ImageError) else next(captions) for item in found]
 
-    def _pixels(self, source: Source) -> np.ndarray | ImageError:
+    def _pixels(self, source: Source | Copy | _Seen, limits: ImageLimits) -> np.ndarray | ImageError:
+        if isinstance(source, _Seen):
+            return source.pixels
         try:
-            return picture_pixels(source, self.size)
+            return picture_pixels(source, self.size, limits)
         except ImageError as error:
             return error
 

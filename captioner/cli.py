@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
@@ -19,6 +19,10 @@ from textgen.engine.choice import require_train
 from textgen.errors import UserError
 
 Model = Annotated[str | None, arg(metavar="NAME|DIR")]
+if TYPE_CHECKING:
+    from captioner.pictures.refusals import ImageLimits
+
+MaxMegapixels = Annotated[float | None, arg(metavar="N")]
 Data = Annotated[Positional[Path], arg(metavar="DATA")]
 
 
@@ -51,6 +55,8 @@ class CaptionCommand:
     """Words; a longer caption is cut and marked."""
     attention: Annotated[Path | None, arg(metavar="OUT.PNG")] = None
     """Save a picture of where the model looked for each word (one photo)."""
+    max_megapixels: MaxMegapixels = None
+    """Of a photo, that may be held in memory; 50 unless told. A JPEG, decoded at a reduced scale, may have 20 times as many."""
     confidence: bool = False
     """Print how sure each caption is, 0 to 1: the probability that it is right."""
     json: bool = False
@@ -67,9 +73,14 @@ class CaptionCommand:
         photos = find_pictures(self.photos)
         if self.attention and len(photos) != 1:
             raise UserError(f"--attention: draws one photo, and {len(photos)} are given")
+        from captioner.network.stored import BOX
+        from textgen.storage.bundle import model_files
+        from textgen.storage.files import check_output
+
+        check_output(self.attention, "--attention", (".png",), [*photos, *model_files(BOX.find(self.model))])
 
         from captioner.caption import Captioner
-        from captioner.pictures.refusals import ImageError
+        from captioner.pictures.refusals import ImageError, ImageLimits, TooLarge
         from captioner.report.exports import captions_document
 
         captioner = Captioner.load(self.model, self.engine)
@@ -77,17 +88,19 @@ class CaptionCommand:
             why = "sampled captions have none" if config.sampling else "the model was not calibrated"
             raise UserError(f"--confidence: {why}; see captioner calibrate --help")
         results, failed = [], 0
-        found = captioner.caption_each(photos, config, attention=bool(self.attention))
+        limits = ImageLimits.of_megapixels(self.max_megapixels)
+        found = captioner.caption_each(photos, config, attention=bool(self.attention), limits=limits)
         for photo, captions in zip(photos, found, strict=True):
             results.append((str(photo), captions))
             if isinstance(captions, ImageError):
                 failed += 1
-                print(f"captioner: {captions}", file=sys.stderr)
+                more = ", or allow --max-megapixels" if isinstance(captions, TooLarge) else ""
+                print(f"captioner: {captions}{more}", file=sys.stderr)
                 continue
             if not self.json:
                 print(_as_text(str(photo), captions, len(photos) == 1, self.confidence), flush=True)
             if self.attention:
-                _draw_attention(self.attention, photo, captions[0])
+                _draw_attention(self.attention, photo, captions[0], limits)
         if self.json:
             print_json(captions_document(captioner.hash, config, results))
         return 0 if not failed else 2 if failed == len(photos) else 1
@@ -136,6 +149,8 @@ class EvaluateCommand:
     """Beams kept side by side."""
     save: Annotated[Path | None, arg(metavar="FILE.JSON")] = None
     """Save the captions in COCO's results format."""
+    max_megapixels: MaxMegapixels = None
+    """Of a picture, that may be held in memory; 50 unless told. A JPEG, decoded at a reduced scale, may have 20 times as many."""
     config: OmitArgPrefixes[ReportConfig] = ReportConfig()
 
     def run(self) -> None:
@@ -144,14 +159,22 @@ class EvaluateCommand:
         from captioner.data.examples import load_dataset
         from captioner.evaluate import evaluate
         from captioner.network.stored import BOX
+        from captioner.pictures.refusals import ImageLimits
+        from captioner.score import check_report
+        from textgen.storage.bundle import model_files
         from textgen.storage.files import check_output
 
-        check_output(self.save, "--save")
+        limits = ImageLimits.of_megapixels(self.max_megapixels)
+        folder = BOX.find(self.model)
+        check_output(self.save, "--save", (".json",), model_files(folder))
+        check_report(self.config.report, model_files(folder))
         dataset = load_dataset(self.data)
         dataset.split(self.split)
-        name = BOX.title(BOX.find(self.model))
+        name = BOX.title(folder)
         captioner = Captioner.load(self.model, self.engine)
-        report, _ = evaluate(captioner, dataset, self.split, config, self.config, name, self.save)
+        report, _ = evaluate(
+            captioner, dataset, self.split, config, self.config, name, self.save, limits=limits
+        )
         _print_report(report, self.config.json)
 
 
@@ -212,7 +235,9 @@ class ExportCommand:
     def run(self) -> None:
         require_train("export")
         from captioner.network.export import export_model
+        from captioner.network.stored import BOX
 
+        BOX.refuse_own(self.model)
         seen = None
         if self.pictures:
             from captioner.data.examples import load_dataset
@@ -263,10 +288,9 @@ class CalibrateCommand:
         from captioner.network.stored import BOX
         from captioner.report.sureness import calibration_page
         from captioner.report.text import calibration_text
-        from textgen.storage.files import atomic_write, check_output
+        from textgen.storage.files import atomic_write
 
-        check_output(self.report, "--report", (".html", ".htm"))
-        found = calibrate(self.model, self.data)
+        found = calibrate(self.model, self.data, self.report)
         if self.report:
             title = f"How sure {BOX.title(BOX.find(self.model))} is"
             page = calibration_page(found, title).encode()
@@ -329,6 +353,9 @@ COMMANDS = {
 }
 
 
+_DRAWN = (448, 448)  # pixels of a photo that is drawn with attention, at least; a tile has half of it
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     return command_line.main("captioner", "Captions for photos, offline, on an ordinary CPU.", COMMANDS, argv)
 
@@ -356,10 +383,10 @@ def _as_text(photo: str, captions: Sequence[Caption], alone: bool, confidence: b
     return f"{photo}: {lines[0]}" if len(lines) == 1 else "\n".join([f"{photo}:", *lines])
 
 
-def _draw_attention(path: Path, photo: Path, caption: Caption) -> None:
+def _draw_attention(path: Path, photo: Path, caption: Caption, limits: ImageLimits) -> None:
     from captioner.pictures.load import load_image
     from captioner.report.attention import attention_figure
     from textgen.storage.files import atomic_write
 
-    figure = attention_figure(load_image(photo), caption)
+    figure = attention_figure(load_image(photo, size=_DRAWN, limits=limits), caption)
     atomic_write(path, lambda file: figure.save(file, "PNG"))

@@ -12,10 +12,10 @@ from captioner.caption import Captioner
 from captioner.data.examples import Dataset, Example
 from captioner.metrics import Corpus
 from captioner.network.decoding import Caption, DecodingConfig
-from captioner.pictures.refusals import ImageError
-from captioner.score import ReportConfig, full_report, write_page
+from captioner.pictures.refusals import ImageError, ImageLimits
+from captioner.score import ReportConfig, check_report, full_report, write_page
 from textgen.errors import UserError
-from textgen.storage.files import atomic_write
+from textgen.storage.files import atomic_write, check_output
 
 _MOST_BAD = 0.01  # share of a split's pictures that may be unreadable
 
@@ -33,19 +33,22 @@ def evaluate(
     name: str = "model",
     save: Path | None = None,
     watch: Watch | None = None,
+    limits: ImageLimits = ImageLimits(),
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """Report and predictions (id -> caption) of `split`.
 
     `save` gets the predictions as soon as they are there; with `report_config.report`, a page is written, too. `watch`
-    is a progress bar instead of the terminal's.
+    is a progress bar instead of the terminal's, and `limits` are those of a picture.
 
     The report is `full_report`'s with the speed (photo file to caption), the unreadable pictures, the captions cut at
     the length limit, and a signature that says which split, decoding, model and data.
     Raises UserError when more than 1 % of the pictures cannot be read.
     """
+    check_output(save, "--save", (".json",), dataset.inputs)
+    check_report(report_config.report, dataset.inputs)
     examples = {example.id: example for example in dataset.split(split)}
     started = time.perf_counter()
-    found = _captions(captioner, examples.values(), config, watch or _terminal_bar(split))
+    found = _captions(captioner, examples.values(), config, watch or _terminal_bar(split), limits)
     seconds = time.perf_counter() - started
     bad = {key: str(caption) for key, caption in found.items() if isinstance(caption, ImageError)}
     if len(bad) > _MOST_BAD * len(examples):
@@ -68,7 +71,7 @@ def evaluate(
     if report_config.report:
 
         def look(file: Path) -> Caption:
-            captions = next(captioner.caption_each([file], config, attention=True))
+            captions = next(captioner.caption_each([file], config, attention=True, limits=limits))
             if isinstance(captions, ImageError):
                 raise captions
             return captions[0]
@@ -79,11 +82,15 @@ def evaluate(
 
 
 def _captions(
-    captioner: Captioner, examples: Iterable[Example], config: DecodingConfig, watch: Watch
+    captioner: Captioner,
+    examples: Iterable[Example],
+    config: DecodingConfig,
+    watch: Watch,
+    limits: ImageLimits,
 ) -> dict[str, Caption | ImageError]:
     """The best caption of each picture, or why it has none, by id."""
     examples = list(examples)
-    found = captioner.caption_each((example.path for example in examples), config)
+    found = captioner.caption_each((example.path for example in examples), config, limits=limits)
     return {
         example.id: captions if isinstance(captions, ImageError) else captions[0]
         for example, captions in zip(examples, watch(found, len(examples)), strict=True)

@@ -51,7 +51,12 @@ class ReportConfig:
             raise UserError(f"seed: {self.seed} must be 0 or more")
         if self.worst < 0:
             raise UserError(f"worst: {self.worst} must be 0 or more")
-        check_output(self.report, "--report", (".html", ".htm"))
+        check_report(self.report)
+
+
+def check_report(path: Path | None, inputs: Iterable[Path] = ()) -> None:
+    """Raises UserError as `check_output` does, of a page that is to be written."""
+    check_output(path, "--report", (".html", ".htm"), inputs)
 
 
 def score(
@@ -73,6 +78,8 @@ def score(
     from captioner.data.scorable import read_captions, read_scorable
 
     found = read_scorable(predictions, references, split=split, pictures=pictures, other=other)
+    given = [path for path in (predictions, *references, other, pictures, train) if path]
+    check_report(config.report, [*given, *found.read, *found.files.values()])
     with _naming(predictions, references[0]):
         corpus = Corpus.of(found.predictions, found.references, check)
     rival = None

@@ -159,9 +159,13 @@ class SweepCommand:
     """Print one JSON document."""
 
     def run(self) -> int:
+        from textgen.engine.text_model import BOX
         from textgen.generator import TextGenerator
+        from textgen.storage.bundle import model_files
+        from textgen.storage.files import check_output
         from textgen.sweep import plot, sweep, table
 
+        check_output(self.plot, "--plot", (".png",), model_files(BOX.find(self.model)))
         generator = TextGenerator.load(self.model, self.engine)
         for warning in (warning for prompt in self.prompts for warning in generator.read(prompt).warnings):
             print(f"textgen: {warning}", file=sys.stderr)
@@ -189,8 +193,9 @@ class ExportCommand:
 
     def run(self) -> None:
         require_train("export")
-        from textgen.engine.text_model import export_model
+        from textgen.engine.text_model import BOX, export_model
 
+        BOX.refuse_own(self.model)
         export_model(self.model, self.precision, self.pack)
 
 

@@ -9,11 +9,15 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from textgen.errors import Interrupted, UserError
 from textgen.storage.box import Box
 from textgen.storage.bundle import CARD, read_header
+from textgen.storage.typed import typed_path, why_unreadable
+
+if TYPE_CHECKING:
+    from tyro.constructors import ConstructorRegistry
 
 
 class Command(Protocol):
@@ -64,11 +68,33 @@ def _parse(
                 description=description,
                 args=list(argv) or ["--help"],
                 config=(tyro.conf.FlagCreatePairsOff,),
+                registry=_typed_paths(),
             )
     except SystemExit as stop:
         if stop.code:
             _refuse(shown.getvalue(), prog)
         raise
+
+
+def _typed_paths() -> ConstructorRegistry:
+    """tyro's rules, but that a path shows itself as it was typed."""
+    from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
+
+    registry = ConstructorRegistry()
+
+    @registry.primitive_rule
+    def rule(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Path] | None:
+        if info.type is not Path:
+            return None
+        return PrimitiveConstructorSpec(
+            nargs=1,
+            metavar="PATH",
+            instance_from_str=lambda words: typed_path(words[0]),
+            is_instance=lambda value: isinstance(value, Path),
+            str_from_instance=lambda path: [str(path)],
+        )
+
+    return registry
 
 
 def _refuse(box: str, prog: str) -> NoReturn:
@@ -118,5 +144,5 @@ def print_card(folder: Path, kind: str, as_json: bool) -> None:
     try:
         card = (folder / CARD).read_text(encoding="utf-8")
     except OSError as error:
-        raise UserError(f"{folder / CARD}: cannot be read: {error.strerror}") from error
+        raise UserError(f"{folder / CARD}: cannot be read: {why_unreadable(folder / CARD, error)}") from error
     print(card.rstrip())

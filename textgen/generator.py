@@ -12,6 +12,7 @@ from tyro.conf import UseAppendAction, arg
 from textgen.decoding.constraints import Constraints
 from textgen.decoding.generate import stream
 from textgen.decoding.likelihood import Score, score
+from textgen.decoding.one_reader import OneReader
 from textgen.decoding.sampling import SamplingConfig
 from textgen.engine.protocol import StepModel
 from textgen.engine.text_model import BOX, load_model
@@ -25,6 +26,9 @@ from textgen.text.tokenizer import BOS, EOS, PAD, UNK, CharTokenizer, Tokenizer
 _REPETITION_WINDOW = 64
 _LONGEST = 10_000_000
 _MOST = 10_000  # texts of a prompt; all are kept side by side
+_SHARED = (
+    "this text is read by two threads at once, and each would get a part of it; give each a stream of its own"
+)
 
 
 @dataclass(frozen=True)
@@ -178,16 +182,22 @@ class TextGenerator:
         return found[0] if isinstance(prompt, str) else found
 
     def stream(self, prompt: str = "", **settings: Unpack[GenerationSettings]) -> Iterator[str]:
-        """What follows `prompt`, piece by piece as it comes; joined, it is the text that `generate` gives."""
+        """What follows `prompt`, piece by piece as it comes; joined, it is the text that `generate` gives.
+
+        Two threads that read it at the same time are refused, by UserError.
+        """
         config = _config(settings)
         row = _Row(self.read(prompt), self, config)
-        return (news for _ in self._read_on([row], config, [0]) if (news := row.news()))
+        return OneReader((news for _ in self._read_on([row], config, [0]) if (news := row.news())), _SHARED)
 
     def grow(self, prompt: str = "", **settings: Unpack[GenerationSettings]) -> Iterator[GeneratedText]:
-        """The text that `generate` gives as it grows, a token more each time; only the last is whole."""
+        """The text that `generate` gives as it grows, a token more each time; only the last is whole.
+
+        Two threads that read it at the same time are refused, by UserError.
+        """
         config = _config(settings)
         row = _Row(self.read(prompt), self, config)
-        return (row.result() for _ in self._read_on([row], config, [0]))
+        return OneReader((row.result() for _ in self._read_on([row], config, [0])), _SHARED)
 
     def _read_on(self, rows: Sequence[_Row], config: GenerationConfig, keys: Sequence[int]) -> Iterator[None]:
         """Feeds the rows, a token each a turn, until all are done."""

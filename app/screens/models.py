@@ -22,6 +22,7 @@ from app.work.resources import (
 from captioner.network import stored
 from textgen.engine import text_model
 from textgen.errors import UserError
+from textgen.storage.typed import typed_path
 
 _OPENED = "models_opened"  # key of a session
 
@@ -95,7 +96,7 @@ def _open() -> None:
             return
     if not typed.strip():
         raise UserError("type the folder of a model, such as runs/my-model")
-    info = read_info(Path(os.path.expanduser(typed.strip().strip("'\""))))
+    info = read_info(typed_path(os.path.expanduser(typed.strip().strip("'\""))))
     info = replace(info, folder=Path(os.path.abspath(info.folder)))  # one name for each, however it is typed
     _use(info)
     st.session_state[_OPENED] = [*st.session_state.get(_OPENED, ()), info.folder]

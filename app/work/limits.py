@@ -23,7 +23,7 @@ class Limits:
     photos: int = 50
     """Photos of one visitor at once."""
     megapixels: int = 50
-    """Of one photo, width x height as its header says."""
+    """Of one photo, that must be held in memory at once: a JPEG is decoded at a reduced scale."""
     inferences: int = 2
     """Computations of models at once."""
     queue: int = 60
@@ -68,9 +68,9 @@ class Limits:
 
 
 _RANGES = {
-    "upload_mb": (1, 50),  # what `captioner.pictures.load` reads at all
+    "upload_mb": (1, 50),  # which every visitor may have in memory at once
     "photos": (1, 1000),
-    "megapixels": (1, 50),
+    "megapixels": (1, 1000),
     "inferences": (1, 256),
     "queue": (0, 10_000),
     "wait_seconds": (0.1, 600),

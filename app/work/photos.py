@@ -89,6 +89,8 @@ class Album:
     """How many photos were taken, removed ones included."""
     stopped: tuple[str, DecodingConfig] | None = None
     """The model and settings with which the visitor wants no further captions."""
+    files: set[str] = field(default_factory=set)
+    """Streamlit's names of the uploads that were taken, or are just being read."""
     uploads: int = 0
     """How many uploads have been taken; a part of the key of the widgets, which so become empty again."""
 
@@ -102,15 +104,27 @@ class Album:
             if len(self.photos) >= limits().photos:
                 self.refusals.append(_too_many(len(sources) - done))
                 break
-            try:
-                photo = read_photo(source, size, {photo.name for photo in self.photos})
-            except ImageError as error:
-                self.refusals.append(error)
-            else:
-                self.taken += 1
-                photo.number = self.taken
-                self.photos.insert(done - len(self.refusals), photo)
+            name = getattr(source, "file_id", None)
+            if (
+                name is None or name not in self.files
+            ):  # else by the run of the page before, which is still at it
+                self._take(source, size, done, name)
             yield done + 1
+
+    def _take(self, source: Path | BinaryIO, size: int, done: int, name: str | None) -> None:
+        if name is not None:
+            self.files.add(name)
+        try:
+            photo = read_photo(source, size, {photo.name for photo in self.photos})
+        except BaseException as error:
+            self.files.discard(name or "")
+            if not isinstance(error, ImageError):
+                raise
+            self.refusals.append(error)
+        else:
+            self.taken += 1
+            photo.number = self.taken
+            self.photos.insert(done - len(self.refusals), photo)
 
     def remove(self, photo: Photo) -> None:
         self.photos = [other for other in self.photos if other is not photo]
@@ -136,7 +150,7 @@ def read_photo(source: Path | BinaryIO, size: int, taken: Iterable[str] = ()) ->
     thumbnail = io.BytesIO()
     shown.save(thumbnail, "JPEG", quality=85)
     # Read anew, for the model sees a photo decoded at its own scale, here as on the command line.
-    pixels = picture_pixels(source, size)
+    pixels = picture_pixels(source, size, limits().images)
     name = printable(PurePosixPath(os.fsdecode(getattr(source, "name", "photo"))).name)
     if not isinstance(source, Path):
         name = name.replace("%22", '"')  # as browsers write it when they upload a file

@@ -84,7 +84,10 @@ def score_model(
     with desk() as here:
         folder = here.put_folder("data", files, limits.evaluation_mb, limits.evaluation_files)
         dataset = load_dataset(folder)
-        report, _ = evaluate(captioner, dataset, split, decoding, _with_page(config, here), name, watch=watch)
+        page = _with_page(config, here)
+        report, _ = evaluate(
+            captioner, dataset, split, decoding, page, name, watch=watch, limits=limits.images
+        )
         return _scored(report, here)
 
 

@@ -7,11 +7,12 @@ run (a leak between splits, more than 1 % of the pictures missing) is a `UserErr
 import hashlib
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from captioner.data.sets import in_split, read_caption_set, split_by_hash
 from textgen.errors import UserError
+from textgen.storage.typed import is_address, typed_path
 
 LONG_CAPTION = 100  # words; training cuts there
 MISSING_LIMIT = 0.01  # of the pictures
@@ -38,6 +39,12 @@ class Dataset:
     examples: tuple[Example, ...]
     notes: tuple[str, ...]
     hash: str  # sha256 of ids, splits and captions; not of the pictures' bytes
+    files: tuple[Path, ...] = field(default=(), compare=False)  # captions and splits were read from these
+
+    @property
+    def inputs(self) -> list[Path]:
+        """All files that it is made of, the pictures among them: what no output may be written over."""
+        return [*self.files, *(example.path for example in self.examples)]
 
     @property
     def sources(self) -> list[str]:
@@ -62,7 +69,7 @@ def load_dataset(path: str | Path) -> Dataset:
     Raises UserError for a folder that is not recognised or could be read two ways, a malformed line, bytes
     that are not UTF-8, a picture in two splits, more than 1 % of the pictures missing, none usable.
     """
-    path = Path(path)
+    path = typed_path(path)
     data = read_caption_set(path)
     left_out, pictures, notes = data.apply_splits(), data.pictures, data.notes
     found = {key: full for key, p in pictures.items() if (full := data.find(p.name))}
@@ -79,6 +86,8 @@ def load_dataset(path: str | Path) -> Dataset:
         first = f"(first: {wanted[missing[0]].name!r})"
         if len(missing) > MISSING_LIMIT * len(wanted):
             count = f"{len(missing):,} of {len(wanted):,} pictures are missing {first}"
+            if is_address(wanted[missing[0]].name):
+                raise UserError(f"{path}: {count}: an address, not a file; download them, and name the files")
             folders = [os.path.relpath(folder, data.base) for folder in data.folders]
             others = [folder for folder in folders if folder != os.curdir]
             beside = " or ".join(["beside the captions", *([f"into {', '.join(others)}"] if others else [])])
@@ -100,9 +109,13 @@ def load_dataset(path: str | Path) -> Dataset:
         if wanted[other].split != p.split:
             both = f"{wanted[other].split} (as {other!r}) and {p.split} (as {key!r})"
             raise UserError(f"{found[key]}: picture is in two splits, {both}; name it one way, in one split")
+        if os.path.dirname(wanted[other].name) != os.path.dirname(p.name):
+            both = f"{wanted[other].name!r} and {p.name!r}"
+            raise UserError(f"{path}: {both} would both be {found[key]}; put the pictures into those folders")
     order = sorted(wanted.items())
     examples = tuple(Example(key, Path(found[key]), tuple(p.captions), str(p.split)) for key, p in order)
     long = sum(len(c.split()) > LONG_CAPTION for e in examples for c in e.captions)
     notes += [f"{long:,} captions of more than {LONG_CAPTION} words, which training cuts"] if long else []
     canonical = json.dumps([[e.id, e.split, e.captions] for e in examples], separators=(",", ":"))
-    return Dataset(data.form, examples, tuple(notes), hashlib.sha256(canonical.encode()).hexdigest())
+    digest = hashlib.sha256(canonical.encode()).hexdigest()
+    return Dataset(data.form, examples, tuple(notes), digest, (*data.files, *data.lists))

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from textgen.errors import UserError
+from textgen.storage.typed import missing, why_unreadable
 from textgen.text.encodings import beginning
 from textgen.text.tables import DELIMITERS, MalformedRow, declared_delimiter, records
 
@@ -67,7 +68,8 @@ class Listing(dict[str, frozenset[str]]):
             with os.scandir(folder or ".") as entries:
                 self[folder] = frozenset(e.name for e in entries if not e.is_dir())
         except PermissionError as error:
-            raise UserError(f"{folder}: may not be read ({error.strerror}); give yourself access") from error
+            why = why_unreadable(folder, error)
+            raise UserError(f"{folder}: may not be read ({why}); give yourself access") from error
         except (OSError, ValueError):  # no such folder, or a name no folder can have
             self[folder] = frozenset()
         return self[folder]
@@ -80,12 +82,11 @@ def recognise(path: Path, listing: Listing) -> tuple[Form, list[Path], list[str]
             return form, [path], []
         raise UserError(f"{path}: not a caption file, begins {_head(path)[:40]!r}; give {_UNDERSTOOD}")
     if not path.is_dir():
-        raise UserError(
-            f"{path}: no such folder; give the folder with captions and pictures, or the caption file"
-        )
+        told = "no such folder; give the folder with captions and pictures, or the caption file"
+        raise UserError(f"{path}: {missing(path, told)}")
     names = [f"{folder}/{name}" for folder in CAPTION_FOLDERS for name in listing[str(path / folder)]]
     names = sorted([*listing[str(path)], *names])
-    odd = ""
+    odd: dict[Path, str] = {}
     for which in ("known", "loose"):  # a predictions.csv beside captions.txt is no second dataset
         tried = [
             (f, path / n)
@@ -94,7 +95,8 @@ def recognise(path: Path, listing: Listing) -> tuple[Form, list[Path], list[str]
             if any(fnmatchcase(n, g) for g in getattr(f, which).split())
         ]
         hits = [(form, file) for form, file in tried if form.fits(file, _head(file))]
-        odd += "".join(f"; {file.name} begins {_head(file)[:40]!r}" for _, file in tried)
+        for file in dict.fromkeys(file for _, file in tried):
+            odd[file] = f"; {file.name} begins {_head(file)[:40]!r}"
         notes = []
         if {form.name for form, _ in hits} == {"csv", "token"}:
             notes = [
@@ -110,7 +112,7 @@ def recognise(path: Path, listing: Listing) -> tuple[Form, list[Path], list[str]
             raise UserError(f"{path}: several caption files ({choice}); give the one to read, as {files[0]}")
         if hits:
             return hits[0][0], files, notes
-    raise UserError(f"{path}: no captions recognised{odd}; give {_UNDERSTOOD}")
+    raise UserError(f"{path}: no captions recognised{''.join(odd.values())}; give {_UNDERSTOOD}")
 
 
 def _head(file: Path) -> str:

@@ -8,15 +8,17 @@ import os
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 from captioner.data import sets
+from captioner.data.names import base_name, normal_name
 from captioner.data.predictions import Predictions, in_parallel, read_any, read_predictions, read_references
 from captioner.data.sets import SPLITS, CaptionSet, Picture, in_split
 from captioner.pictures.files import is_picture_name
 from textgen.errors import UserError
+from textgen.storage.typed import typed_path
 
 _KIND = {True: "plain lines", False: "captions by picture"}
 _NEARLY = 0.9  # of the pictures in common, and a split is named that the predictions were meant for
@@ -34,6 +36,9 @@ class Scorable:
     files: dict[str, Path]  # the picture files that are at hand
     notes: tuple[str, ...]  # for the person: how ids were matched, what was left out
     other: dict[str, str] | None  # a second system's captions
+    read: tuple[Path, ...] = field(
+        default=(), compare=False
+    )  # where the references were read, where a folder of them was given
 
 
 def read_scorable(
@@ -53,9 +58,9 @@ def read_scorable(
     Raises UserError for a file that cannot be read, an empty reference, plain lines beside captions by
     picture, unequal numbers of lines, and predictions that are not of exactly the pictures wanted.
     """
-    given = [read_predictions(Path(file)) for file in (predictions, other) if file is not None]
+    given = [read_predictions(typed_path(file)) for file in (predictions, other) if file is not None]
     notes = [note for one in given for note in one.notes]
-    truth = read_references([Path(file) for file in references])
+    truth = read_references([typed_path(file) for file in references])
     for one in given:
         if one.plain == isinstance(truth, CaptionSet):
             remedy = "give both by picture (JSON, JSONL or a table), or both as plain lines in one order"
@@ -65,14 +70,15 @@ def read_scorable(
     if not isinstance(truth, CaptionSet):
         for flag in [f for f, value in (("--split", split), ("--pictures", pictures)) if value is not None]:
             raise UserError(f"{flag}: plain lines name no pictures; leave it out")
-        said = [in_parallel(one, truth, Path(references[0])) for one in given]
+        said = [in_parallel(one, truth, typed_path(references[0])) for one in given]
         return Scorable(said[0], truth, {}, tuple(notes), said[1] if other is not None else None)
-    wanted = _wanted(truth, split, Path(pictures) if pictures is not None else None, notes)
+    wanted = _wanted(truth, split, typed_path(pictures) if pictures is not None else None, notes)
     said = [wanted.captions_of(one, notes) for one in given]
     captions = {key: tuple(p.captions) for key, p in wanted.pictures.items()}
     named = {key: p.name for key, p in wanted.pictures.items() if is_picture_name(p.name)}
     files = {key: Path(file) for key, name in named.items() if (file := truth.find(name))}
-    return Scorable(said[0], captions, files, tuple(notes), said[1] if other is not None else None)
+    read = (*truth.files, *truth.lists)
+    return Scorable(said[0], captions, files, tuple(notes), said[1] if other is not None else None, read)
 
 
 def read_captions(path: Path, split: str = "train", by_hash: bool = False) -> list[str]:
@@ -82,7 +88,7 @@ def read_captions(path: Path, split: str = "train", by_hash: bool = False) -> li
 
     Raises UserError for what cannot be read, a split that is unknown or empty, and no captions at all.
     """
-    found = read_any(Path(path))
+    found = read_any(typed_path(path))
     if isinstance(found, CaptionSet):
         pictures = [p for p in found.split_up(by_hash) if p.captions]
         if any(p.split for p in pictures):
@@ -98,12 +104,8 @@ def read_captions(path: Path, split: str = "train", by_hash: bool = False) -> li
     return captions
 
 
-def _base(name: str) -> str:
-    return re.split(r"[\\/]", name)[-1]
-
-
 def _stem(name: str) -> str:
-    return os.path.splitext(_base(name))[0] if is_picture_name(_base(name)) else _base(name)
+    return os.path.splitext(base_name(name))[0] if is_picture_name(base_name(name)) else base_name(name)
 
 
 def _number(name: str) -> str | None:
@@ -121,8 +123,8 @@ class _Scheme(NamedTuple):
 
 _SCHEMES = (  # the first that fits all ids is taken
     _Scheme("the references' own", lambda p: p.id, str),
-    _Scheme("file names", lambda p: p.name, os.path.normpath),
-    _Scheme("file names without folder", lambda p: _base(p.name), _base),
+    _Scheme("file names", lambda p: p.name, normal_name),
+    _Scheme("file names without folder", lambda p: base_name(p.name), base_name),
     _Scheme("file names without extension", lambda p: _stem(p.name), _stem),
     _Scheme("imgid", lambda p: p.also.get("imgid"), str),
     _Scheme("cocoid", lambda p: p.also.get("cocoid"), str),

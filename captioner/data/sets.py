@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from captioner.data.formats import CAPTION_FOLDERS, Listing, Row, recognise
+from captioner.data.names import Finder, base_name, normal_name
 from textgen.errors import UserError
 from textgen.text.encodings import read_text
 
@@ -81,6 +82,7 @@ class CaptionSet:
     pictures: dict[str, Picture]
     listing: Listing
     notes: list[str]
+    lists: list[Path] = field(default_factory=list)  # the split files, once they are applied
 
     @property
     def base(self) -> Path:
@@ -103,10 +105,13 @@ class CaptionSet:
         paths = [os.path.join(root, name) for root in self.roots for name in (*names, *nested)]
         return [folder for folder in [*paths, *map(str, self.roots)] if os.path.isdir(folder)]
 
+    @cached_property
+    def _finder(self) -> Finder:
+        return Finder(self.folders, self.listing)
+
     def find(self, name: str) -> str | None:
         """The file of a picture, None where there is none."""
-        paths = (os.path.normpath(os.path.join(folder, name)) for folder in self.folders)
-        return next((p for p in paths if os.path.basename(p) in self.listing[os.path.dirname(p)]), None)
+        return self._finder.find(name)
 
     def apply_splits(self) -> set[str]:
         """Check the splits the data gives, or apply split files; returns the ids that those leave out.
@@ -125,9 +130,16 @@ class CaptionSet:
             return set()
         lists = [root / name for root in self.roots for name in sorted(self.listing[str(root)])]
         lists = [file for file in lists if re.search(r"\.(train|dev|test)Images\.txt$", file.name)]
+        self.lists = lists
+        by_base: dict[str, list[str]] = {}
+        for key, p in pictures.items():
+            by_base.setdefault(base_name(p.name), []).append(key)
         for file in lists:
             split = file.name.split(".")[-2].removesuffix("Images")
-            for name in read_names(file):
+            for name in map(normal_name, read_names(file)):
+                # The captions may name folders that the split files do not, or the other way round.
+                alike = by_base.get(base_name(name), []) if name not in pictures else []
+                name = alike[0] if len(alike) == 1 else name
                 picture = pictures.setdefault(name, Picture(name, name, str(file)))
                 if picture.split not in (None, split):
                     both = f"{picture.split} and {split}"
@@ -205,7 +217,7 @@ def _by_picture(rows: Iterable[tuple[Path, Row]], base: Path) -> dict[str, Pictu
     for file, row in rows:
         name, caption = checked(file, row)
         if name not in spelled:  # one way, and relative where it can be, so that moving the folder moves none
-            spelled[name] = os.path.normpath(name).removeprefix(inside)
+            spelled[name] = normal_name(name).removeprefix(inside)
         name = spelled[name]
         key = row.id or name
         told = row.split.strip().lower() if row.split else ""

@@ -49,6 +49,7 @@ def load_datasets(paths: Sequence[Path]) -> Dataset:
         tuple(sorted((example for example in examples if example.id not in leaks), key=lambda e: e.id)),
         tuple(notes),
         digest.hexdigest(),
+        tuple(file for found in sets for file in found.files),
     )
 
 

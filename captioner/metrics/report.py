@@ -252,11 +252,13 @@ class Corpus(Generic[Key]):
             keep = {
                 option: value for what in chain(*different.values()) for option, value in _KEPT[what].items()
             }
-            here, kept = corpus_scores(self.statistics)[ORDERS - 1], self._keeping(check, **keep)
-            warnings.append(
-                f"{how}: that does not count here, so nothing is lost; a script that keeps it would give "
-                f"BLEU-4 {kept:.2f} instead of {here:.2f}"
-            )
+            here = f"{corpus_scores(self.statistics)[ORDERS - 1]:.2f}"
+            kept = f"{self._keeping(check, **keep):.2f}"
+            if kept != here:
+                warnings.append(
+                    f"{how}: that does not count here, so nothing is lost; a script that keeps it would give "
+                    f"BLEU-4 {kept} instead of {here}"
+                )
         return warnings
 
     def _beside_references(self) -> Iterable[tuple[list[str], list[list[str]]]]:

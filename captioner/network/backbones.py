@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from textgen.errors import UserError
+from textgen.storage.typed import missing
 
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
@@ -204,6 +205,6 @@ def _read(path: Path) -> dict[str, Tensor]:
         state = torch.load(path, map_location="cpu", weights_only=True)
         return {key: value for key, value in state.items() if isinstance(value, Tensor)}
     except FileNotFoundError as error:
-        raise UserError(f"{path}: no such file (--encoder-weights)") from error
+        raise UserError(f"{path}: {missing(path, 'no such file')} (--encoder-weights)") from error
     except Exception as error:  # every loader has its own for a damaged file
         raise UserError(f"{path}: not a .safetensors or .pth file of weights, or damaged") from error

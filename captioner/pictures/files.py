@@ -9,10 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from textgen.errors import UserError
+from textgen.storage.typed import is_address, typed_path, why_unreadable
 
 SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".gif", ".bmp", ".dib"),
     *(".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".avif", ".heic", ".heif"),
+    *(".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf"),
 )
 
 
@@ -22,7 +24,7 @@ def is_picture_name(path: str | os.PathLike[str]) -> bool:
 
 
 def find_pictures(patterns: Sequence[str | os.PathLike[str]]) -> list[Path]:
-    """Expand files, folders and globs to paths, in the order given, each path once.
+    """Expand files, folders and globs to paths, in the order given, each path once, and files shown as they were typed.
 
     A folder stands for the pictures in it (sorted; not its folders, not hidden files), a glob for the files
     that it matches (sorted), as in a shell. A missing file is kept: `load.load_image` reports it.
@@ -37,8 +39,8 @@ def find_pictures(patterns: Sequence[str | os.PathLike[str]]) -> list[Path]:
             )
         if os.path.isdir(text):
             found += _in_folder(text)
-        elif os.path.lexists(text) or not glob.has_magic(text):
-            found.append(Path(text))
+        elif os.path.lexists(text) or not glob.has_magic(text) or is_address(text):
+            found.append(typed_path(text))
         else:
             matches = sorted(path for path in glob.glob(text, recursive=True) if not os.path.isdir(path))
             if not matches:
@@ -51,7 +53,9 @@ def _in_folder(folder: str) -> list[Path]:
     try:
         names = sorted(os.listdir(folder))
     except OSError as error:
-        raise UserError(f"{printable(folder)}: the folder cannot be read: {error.strerror}") from error
+        raise UserError(
+            f"{printable(folder)}: the folder cannot be read: {why_unreadable(folder, error)}"
+        ) from error
     paths = [Path(folder, name) for name in names if is_picture_name(name) and not name.startswith(".")]
     paths = [path for path in paths if not path.is_dir()]
     if not paths:

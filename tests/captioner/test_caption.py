@@ -10,13 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageSequence
 
 from captioner import Captioner
 from captioner.evaluate import evaluate, save_predictions
 from captioner.network.decoding import DecodingConfig
 from captioner.pictures.refusals import ImageError
 from tests.conftest import draw
+from tests.helpers.image_files import encoded
 from tests.helpers.paths import EXAMPLES, MODEL_IN_THE_BOX
 from textgen.errors import UserError
 
@@ -244,3 +245,123 @@ def test_who_reads_slowly_keeps_nobody_waiting(tiny, pictures):
         expected = tiny.caption(pictures[0])
         arrived.set()
         assert [future.result() for future in slow] == [expected] * len(slow)
+
+
+@pytest.fixture(scope="module")
+def frames() -> list[Image.Image]:
+    """The four examples in one size, as an animation's frames."""
+    return [Image.open(path).convert("RGB").resize((320, 240)) for path in sorted(EXAMPLES.glob("*.jpg"))]
+
+
+@pytest.fixture(scope="module")
+def alone(box, frames) -> list[str]:
+    return [box.caption(frame)[0].text for frame in frames]
+
+
+@pytest.fixture
+def two_workers(box, monkeypatch) -> Captioner:
+    monkeypatch.setattr(box, "workers", 2)
+    return box
+
+
+def said(found) -> list[str]:
+    return [captions[0].text for captions in found]
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "TIFF", "GIF"])
+def test_a_picture_or_file_that_stands_in_a_list_twice_is_right_each_time(two_workers, frames, format):
+    data = encoded(frames[2].resize((1600, 1200)), format)
+    for make in (lambda: Image.open(io.BytesIO(data)), lambda: io.BytesIO(data), lambda: bytearray(data)):
+        right = two_workers.caption(make())[0].text
+        for _ in range(3):
+            assert said(two_workers.caption([make()] * 4)) == [right] * 4
+
+
+def test_an_iterator_that_yields_one_object_anew_is_taken_as_it_is_then(two_workers, frames, alone):
+    animation = Image.open(io.BytesIO(encoded(frames[0], "PNG", save_all=True, append_images=frames[1:])))
+    assert said(two_workers.caption_each(ImageSequence.Iterator(animation))) == alone
+
+    def filled_anew(file, buffer):
+        for frame in frames:
+            data = encoded(frame)
+            file.seek(0)
+            file.truncate()
+            file.write(data)
+            buffer[:] = data
+            yield from (file, buffer)
+
+    twice = [text for text in alone for _ in range(2)]
+    assert said(two_workers.caption_each(filled_anew(io.BytesIO(), bytearray()))) == twice
+
+    def drawn_over(canvas):
+        for frame in frames:
+            canvas.paste(frame)
+            yield canvas
+
+    assert said(two_workers.caption_each(drawn_over(Image.new("RGB", frames[0].size)))) == alone
+
+
+def test_files_that_their_owner_closes_after_they_were_yielded_are_captioned(
+    two_workers, frames, alone, tmp_path
+):
+    def opened():
+        for number, frame in enumerate(frames):
+            frame.save(tmp_path / f"{number}.png")
+            with open(tmp_path / f"{number}.png", "rb") as file:
+                yield file
+
+    assert said(two_workers.caption_each(opened())) == alone
+
+
+def test_what_an_open_file_or_an_iterator_cannot_give_is_named(two_workers, frames, tmp_path):
+    (tmp_path / "bad.jpg").write_bytes(b"<html>")
+    with open(tmp_path / "bad.jpg", "rb") as file:
+        good, bad = two_workers.caption_each([frames[0], file])
+        (passing,) = two_workers.caption_each(Image.new("RGB", (0, 1)) for _ in range(1))
+    assert good and str(bad) == f"{tmp_path / 'bad.jpg'}: not a picture: looks like HTML"
+    assert "no pixels" in str(passing)
+    with pytest.raises(TypeError, match="ndarray"):
+        two_workers.caption([np.zeros((224, 224, 3), np.uint8)])
+
+
+def test_captions_and_pictures_that_two_threads_take_at_once_are_refused(box, frames):
+    def endless():
+        while True:
+            time.sleep(0.001)
+            yield frames[0]
+
+    told = []
+
+    def take(found):
+        with pytest.raises(UserError, match="taken by two threads at once") as caught:
+            for _ in found:
+                if told:  # the other was refused, and this one may not have met it
+                    raise UserError("taken by two threads at once")
+        told.append(str(caught.value))
+
+    pictures, captions = endless(), box.caption_each(endless())
+    for pair in ([box.caption_each(pictures), box.caption_each(pictures)], [captions, captions]):
+        told.clear()
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(take, pair))
+        assert len(told) == 2
+    with pytest.raises(UserError, match="these captions are taken"):
+        next(captions)
+
+
+def test_the_limit_of_megapixels_is_an_option(box, frames):
+    large = frames[2].resize((8, 6))
+    with pytest.raises(ImageError, match="limit of 4e-05 megapixels"):
+        box.caption(large, max_megapixels=0.00004)
+    assert box.caption([large], max_megapixels=0.00005)[0][0].text
+    for wrong in (0, -1, float("nan"), float("inf"), 1e9):
+        with pytest.raises(UserError, match="max_megapixels"):
+            box.caption(large, max_megapixels=wrong)
+
+
+def test_a_file_that_is_open_as_text_is_the_programs_mistake(box):
+    for encoding in ("utf-8", "latin-1"):
+        with open(EXAMPLES / "cat.jpg", encoding=encoding) as file:
+            for sources in (file, [file]):
+                with pytest.raises(TypeError, match="open it with mode 'rb'"):
+                    box.caption(sources)

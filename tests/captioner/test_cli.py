@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 import subprocess
 import sys
 from functools import partial
@@ -15,7 +16,7 @@ from PIL import Image
 from captioner.cli import main
 from tests.conftest import draw
 from tests.helpers.command_lines import assert_one_line_of, run_command
-from tests.helpers.paths import MODEL_IN_THE_BOX
+from tests.helpers.paths import EXAMPLES, MODEL_IN_THE_BOX
 
 
 @pytest.fixture
@@ -180,3 +181,150 @@ def test_the_model_in_the_box_scores_on_flickr8k_as_its_card_says(dev_evaluation
     # The card's figures are from before rounding to float16.
     assert report["CIDEr"] == pytest.approx(stated["CIDEr"], abs=0.3)
     assert report["BLEU-4"] == pytest.approx(stated["BLEU-4"], abs=0.3)
+
+
+# --- outputs that would destroy an input, in a folder of everything that a command may read
+
+
+@pytest.fixture
+def desk(tmp_path, monkeypatch) -> Path:
+    folder = tmp_path / "desk"
+    folder.mkdir()
+    for name in ("a.jpg", "b.jpg"):
+        draw("red", "circle").save(folder / name)
+    draw("red", "circle").save(folder / "a.png")
+    draw("blue", "square").save(folder / "b.png")
+    images = [{"id": number, "file_name": f"{name}.jpg"} for number, name in enumerate("ab")]
+    truth = [{"image_id": number, "caption": f"picture {number} of two"} for number in range(2)]
+    references = {"images": images, "annotations": truth}
+    for name in ("captions_val.json", "ref.html"):
+        (folder / name).write_text(json.dumps(references))
+    for name in ("p.json", "p.html", "rival.html"):
+        (folder / name).write_text(json.dumps(truth))
+    (folder / "list.html").write_text("a.jpg\nb.jpg\n")
+    (folder / "train.html").write_text("a picture\nanother\n")
+    shutil.copytree(MODEL_IN_THE_BOX, folder / "model")
+    (folder / "link.png").symlink_to("a.png")
+    (folder / "hard.png").hardlink_to(folder / "a.png")
+    (folder / "link.html").symlink_to("p.html")
+    (folder / "weights.png").symlink_to("model/model.safetensors")
+    (folder / "door").symlink_to(".")
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "caption a.jpg --attention a.jpg",
+        "caption a.jpg --attention b.jpg",
+        "caption a.jpg --attention new.jpg",
+        "caption a.jpg --attention new",
+        "caption a.png --attention a.png",
+        "caption a.png --attention ./door/../desk/a.png",
+        "caption link.png --attention a.png",
+        "caption a.png --attention link.png",
+        "caption a.png --attention hard.png",
+        "caption a.png --model model --attention weights.png",
+        "score p.html captions_val.json --report p.html",
+        "score p.html captions_val.json --report link.html",
+        "score p.html captions_val.json --report door/p.html",
+        "score p.json ref.html --report ref.html",
+        "score p.json captions_val.json --other rival.html --report rival.html",
+        "score p.json captions_val.json --pictures list.html --report list.html",
+        "score p.json captions_val.json --train train.html --report train.html",
+        "evaluate captions_val.json --split all --save captions_val.json",
+        "evaluate . --split all --save captions_val.json",
+        "evaluate door --split all --save captions_val.json",
+        "evaluate . --split all --save a.jpg",
+        "evaluate . --split all --model model --save model/model.json",
+        "calibrate model . --report ref.json",
+    ],
+)
+def test_an_output_that_is_an_input_is_refused_and_nothing_is_touched(capsys, desk, command):
+    before = {path: path.read_bytes() for path in desk.rglob("*") if path.is_file()}
+    status, out, err = run(capsys, *shlex.split(command))
+    assert (status, out) == (2, "")
+    assert_one_line(err)
+    assert {path: path.read_bytes() for path in desk.rglob("*") if path.is_file()} == before
+    assert (desk / "link.png").is_symlink() and (desk / "link.html").is_symlink()
+
+
+def test_other_files_are_written_also_twice(capsys, desk):
+    for _ in range(2):
+        assert run(capsys, "evaluate", ".", "--split", "all", "--save", "said.json", "--bootstrap", 0)[0] == 0
+        assert run(capsys, "caption", "a.jpg", "--attention", "sheet.PNG")[0] == 0
+        assert run(capsys, "score", "said.json", ".", "--report", "report.html", "--bootstrap", 0)[0] == 0
+    assert (desk / "sheet.PNG").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("command", ["export", "calibrate"])
+def test_a_model_in_the_box_stays_as_it_is(capsys, tmp_path, command):
+    (tmp_path / "link").symlink_to(MODEL_IN_THE_BOX)
+    before = {path: path.stat().st_mtime_ns for path in MODEL_IN_THE_BOX.iterdir()}
+    for folder in (MODEL_IN_THE_BOX, tmp_path / "link", f"{MODEL_IN_THE_BOX.parent}//flickr8k/"):
+        data = [tmp_path] if command == "calibrate" else []
+        status, _, err = run(capsys, command, folder, *data)
+        assert status == 2
+        assert_one_line(err, folder, "a model in the box", "copy")
+    assert {path: path.stat().st_mtime_ns for path in MODEL_IN_THE_BOX.iterdir()} == before
+
+
+# --- addresses, and what was typed
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "caption ADDRESS",
+        "caption ADDRESS?x=[1]*",
+        "caption {examples}/cat.jpg --model ADDRESS",
+        "caption {examples}/cat.jpg --attention ADDRESS.png",
+        "evaluate ADDRESS",
+        "evaluate {examples} --model ADDRESS",
+        "score ADDRESS refs.json",
+        "score {examples}/SOURCES.md ADDRESS",
+        "export ADDRESS",
+        "calibrate ADDRESS data",
+        "info --model ADDRESS",
+        "app --model ADDRESS",
+        "train ADDRESS --out run",
+        "train data --out ADDRESS",
+    ],
+)
+@pytest.mark.parametrize(
+    "address", ["https://example.org/cat", "file:///photos/cat", "data:image/png;base64,AA//BB"]
+)
+def test_an_address_is_said_to_be_one_as_it_was_typed(capsys, monkeypatch, tmp_path, command, address):
+    if command.startswith("app"):
+        pytest.importorskip("streamlit", reason="streamlit is not installed")
+    monkeypatch.chdir(tmp_path)
+    typed = command.format(examples=EXAMPLES).replace("ADDRESS", address)
+    status, out, err = run(capsys, *typed.split())
+    assert (status, out) == (2, "")
+    assert_one_line(
+        err, next(word for word in typed.split() if word.startswith(address)), "an address, not a f"
+    )
+    assert not list(tmp_path.iterdir())
+
+
+def test_names_are_shown_as_they_were_typed(capsys, monkeypatch, tmp_path):
+    shutil.copy(EXAMPLES / "cat.jpg", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert run(capsys, "caption", "photos//a.jpg")[2] == "captioner: photos//a.jpg: no such file\n"
+    assert run(capsys, "score", "./p//q.json", "r.json")[2].startswith("captioner: ./p//q.json: ")
+    _, out, _ = run(capsys, "caption", "./cat.jpg", "cat.jpg", ".//cat.jpg", tmp_path)
+    assert [line.partition(": ")[0] for line in out.splitlines()] == ["./cat.jpg", str(tmp_path / "cat.jpg")]
+
+
+# --- large photos
+
+
+def test_the_limit_of_megapixels_is_an_option_and_named_where_it_refuses(capsys, tmp_path):
+    draw("red", "circle", 1200).save(tmp_path / "large.png")
+    status, _, err = run(capsys, "caption", tmp_path / "large.png", "--max-megapixels", 1)
+    assert status == 2
+    assert_one_line(err, "1.4 megapixels is more than the limit of 1 megapixels", "--max-megapixels")
+    assert run(capsys, "caption", tmp_path / "large.png", "--max-megapixels", 1.5)[0] == 0
+    for wrong in ("0", "-1", "nan", "many"):
+        assert run(capsys, "caption", tmp_path / "large.png", "--max-megapixels", wrong)[0] == 2

@@ -111,3 +111,18 @@ def test_it_names_the_variables_that_the_page_reads():
     from app.work.limits import PREFIX
 
     assert page_server._PREFIX == PREFIX
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "value"), [("UPLOAD_MB", "abc"), ("UPLOAD_MB", "99"), ("UPLOAD_MB", "-1"), ("MEGAPIXELS", "0")]
+)
+def test_a_variable_that_is_wrong_is_told_in_a_line_before_the_server_starts(name, value):
+    pytest.importorskip("streamlit", reason="streamlit is not installed")
+    environment = {**os.environ, f"CAPTIONER_APP_{name}": value}
+    command = [sys.executable, "-m", "captioner", "app", "--no-browser", "--port", "8765"]
+    ended = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr.count("\n") == 1 and ended.stderr.startswith(f"captioner: CAPTIONER_APP_{name}: ")

@@ -232,3 +232,62 @@ def test_misuse_is_one_line_and_status_2(capsys, tmp_path, argv, words):
     assert (status, out) == (2, "")
     assert_one_line(err, words)
     assert not (tmp_path / "run").exists()
+
+
+# --- outputs that would destroy an input, and addresses
+
+
+def test_a_plot_is_a_png_and_never_over_the_model(capsys, tmp_path, monkeypatch):
+    model = tmp_path / "model"
+    shutil.copytree(trained("char"), model)
+    (tmp_path / "link.png").symlink_to(model / "model.safetensors")
+    (tmp_path / "hard.png").hardlink_to(model / "model.json")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    monkeypatch.chdir(tmp_path)
+    for plot in (
+        "x.jpg",
+        "x",
+        "model/model.safetensors",
+        "link.png",
+        "hard.png",
+        "https://example.org/x.png",
+    ):
+        status, out, err = run(capsys, "sweep", "--model", model, "--plot", plot)
+        assert (status, out) == (2, "")
+        assert_one_line(err, plot, "--plot")
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_a_model_in_the_box_is_not_exported_over(capsys, tmp_path):
+    own = text_model.BOX.default_folder
+    (tmp_path / "link").symlink_to(own)
+    before = {path: path.stat().st_mtime_ns for path in own.iterdir()}
+    for folder in (own, tmp_path / "link"):
+        status, _, err = run(capsys, "export", folder)
+        assert status == 2
+        assert_one_line(err, folder, "a model in the box")
+    assert {path: path.stat().st_mtime_ns for path in own.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "evaluate ADDRESS",
+        "generate x --model ADDRESS",
+        "info ADDRESS",
+        "export ADDRESS",
+        "sweep --model ADDRESS",
+        "train ADDRESS --out run",
+        "train book.txt --out run --dev ADDRESS",
+        "train book.txt --out run --notes ADDRESS",
+        "train book.txt --out ADDRESS",
+    ],
+)
+def test_an_address_is_said_to_be_one_as_it_was_typed(capsys, monkeypatch, tmp_path, command):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "book.txt").write_text("some words to learn\n" * 20)
+    address = "https://example.org//book.txt"
+    status, out, err = run(capsys, *command.replace("ADDRESS", address).split())
+    assert (status, out) == (2, "")
+    assert_one_line(err, address, "an address, not a f")
+    assert [path.name for path in tmp_path.iterdir()] == ["book.txt"]

@@ -1,6 +1,7 @@
 """`TextGenerator`: one answer whichever way it is asked, the prompt as typed, and only what may be printed."""
 
 import math
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from operator import attrgetter
 
@@ -302,3 +303,25 @@ def test_a_line_is_never_empty():
     tokenizer = CharTokenizer("ab")
     model = TextGenerator(Scripted(*[[]] * 5), tokenizer, {"config": {"lines": True}}, hash="")
     assert [len(text.text) for text in model.generate(n=5, length=9, temperature=0)] == [1] * 5
+
+
+def test_a_text_that_two_threads_read_at_once_is_whole_in_one_or_refused():
+    model = generator("char")
+    text = model.generate("Tom", length=200, seed=1)[0].text
+    for make in (model.stream, model.grow):
+        shared, gate = make("Tom", length=200, seed=1), threading.Barrier(2)
+
+        def read(_, shared=shared, gate=gate):
+            gate.wait()
+            try:
+                return list(shared)
+            except UserError as error:
+                return str(error)
+
+        with ThreadPoolExecutor(2) as pool:
+            found = list(pool.map(read, range(2)))
+        for one in found:
+            if isinstance(one, str):
+                assert "two threads at once" in one
+            else:
+                assert not one or (one[-1].text if make == model.grow else "".join(one)) == text

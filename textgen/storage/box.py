@@ -10,6 +10,7 @@ from typing import TypedDict
 
 from textgen.errors import UserError
 from textgen.storage.bundle import HEADER, Header, read_header
+from textgen.storage.typed import missing, shown, typed_path
 
 
 @dataclass(frozen=True)
@@ -66,9 +67,17 @@ class Box:
             return self.folder / given.rstrip("/")
         # An empty name would be the folder that one happens to be in.
         if not given or not Path(given).exists():
-            shown = given if given.isprintable() and given else repr(given)
-            raise UserError(f"{shown}: no such model or folder; in the box: {', '.join(names)}")
-        return Path(given)
+            name = shown(given) if given.isprintable() and given else repr(given)
+            told = missing(given, f"no such model or folder; in the box: {', '.join(names)}")
+            raise UserError(f"{name}: {told}")
+        return typed_path(model)
+
+    def refuse_own(self, folder: Path) -> None:
+        """Raises UserError for a model in the box, which everybody who uses the program would find changed."""
+        if any(os.path.realpath(folder) == os.path.realpath(own) for own in self.folders()):
+            raise UserError(
+                f"{folder}: a model in the box, which stays as it is; copy the folder, and name the copy"
+            )
 
     def title(self, folder: Path) -> str:
         """What a report calls the model in `folder`."""

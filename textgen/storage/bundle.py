@@ -19,6 +19,7 @@ import numpy as np
 
 from textgen.errors import UserError
 from textgen.storage.files import atomic_write
+from textgen.storage.typed import missing, why_unreadable
 from textgen.storage.weights import Rounding, Weights, pack
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 FORMAT = 2
 _FLOAT16_FORMAT = 1  # all that programs of before knew
 HEADER, WEIGHTS, CARD = "model.json", "model.safetensors", "README.md"
+COPIED = "copied.safetensors"  # a text model's index of its training text
+_FILES = (HEADER, WEIGHTS, CARD, COPIED, "*.onnx")
 
 Header = dict[str, Any]
 """What `model.json` holds, or a part of it: JSON, whose values are checked where they are used."""
@@ -70,10 +73,18 @@ def pack_weights(stored: Bundle, steps: Mapping[str, Rounding]) -> Bundle:
     try:
         card = (stored.folder / CARD).read_text(encoding="utf-8")
     except OSError as error:
-        raise UserError(f"{stored.folder / CARD}: cannot be read: {error.strerror}") from error
+        raise UserError(
+            f"{stored.folder / CARD}: cannot be read: {why_unreadable(stored.folder, error)}"
+        ) from error
     header = {name: value for name, value in stored.header.items() if name != "graphs"}
     write(stored.folder, header, stored.weights, card, steps)
     return read(stored.folder, stored.header["kind"])
+
+
+def model_files(folder: Path) -> list[Path]:
+    """The files of the model in `folder`, and of its training: what nothing else may be written over."""
+    found = [file for pattern in (*_FILES, "training/**/*") for file in folder.glob(pattern)]
+    return [file for file in found if file.is_file() and not file.name.startswith(".")]
 
 
 def read_header(folder: Path, kind: str) -> Header:
@@ -84,12 +95,16 @@ def read_header(folder: Path, kind: str) -> Header:
     try:
         header = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        what = "no such folder" if not folder.exists() else f"not a model folder: it has no {HEADER}"
+        what = (
+            missing(folder, "no such folder")
+            if not folder.exists()
+            else f"not a model folder: it has no {HEADER}"
+        )
         raise UserError(f"{folder}: {what}") from error
     except NotADirectoryError as error:
         raise UserError(f"{folder}: not a folder; give the folder of a model") from error
     except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+        raise UserError(f"{path}: cannot be read: {why_unreadable(path, error)}") from error
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not JSON, or damaged: {error}") from error
     if not isinstance(header, dict) or not isinstance(header.get("format"), int):
@@ -119,7 +134,7 @@ def read(folder: Path, kind: str) -> Bundle:
         data = path.read_bytes()
         weights = Weights(load(data))
     except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+        raise UserError(f"{path}: cannot be read: {why_unreadable(path, error)}") from error
     except (SafetensorError, KeyError, ValueError) as error:
         raise UserError(f"{path}: not a safetensors file, or truncated") from error
     except UserError as error:
@@ -167,7 +182,7 @@ def describing(path: Path) -> Iterator[None]:
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise UserError(f"{path}: damaged: {str(error).splitlines()[0]}") from error
+        raise UserError(f"{path}: damaged: {(str(error) or type(error).__name__).splitlines()[0]}") from error
 
 
 def check_vocabulary(path: Path, found: int, expected: int) -> None:

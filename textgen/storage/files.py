@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import IO
 
 from textgen.errors import UserError
+from textgen.storage.typed import is_address
 
 
-def check_output(path: Path | None, flag: str, suffixes: tuple[str, ...] = ()) -> None:
-    """Raises UserError when what `flag` names cannot be written, or looks like a slip: before hours of work, not after."""
+def check_output(
+    path: Path | None,
+    flag: str,
+    suffixes: tuple[str, ...] = (),
+    inputs: Iterable[str | os.PathLike[str]] = (),
+) -> None:
+    """Raises UserError when what `flag` names cannot be written, or looks like a slip: before hours of work, not after.
+
+    Nor may it be one of `inputs`, files that are read, whatever either is called: a link, or the same written otherwise.
+    """
     if path is None:
         return
+    if is_address(path):
+        raise UserError(f"{path}: an address, not a file ({flag}); name a file of this computer")
     if suffixes and path.suffix.lower() not in suffixes:
         raise UserError(f"{path}: is to be a {suffixes[0]} file ({flag}); name it so")
     if path.exists() and not path.is_file():
@@ -23,6 +34,18 @@ def check_output(path: Path | None, flag: str, suffixes: tuple[str, ...] = ()) -
         raise UserError(f"{path}: no such folder ({flag}); make it first")
     if not os.access(path.parent, os.W_OK):
         raise UserError(f"{path}: the folder may not be written ({flag}); choose another")
+    if same := next((file for file in inputs if _is_same(path, file)), None):
+        called = (
+            "this command reads it" if str(same) == str(path) else f"it is {same}, which this command reads"
+        )
+        raise UserError(f"{path}: would be overwritten ({flag}), and {called}; name another file")
+
+
+def _is_same(one: str | os.PathLike[str], other: str | os.PathLike[str]) -> bool:
+    try:
+        return os.path.samefile(one, other)
+    except (OSError, ValueError):  # one is not there
+        return False
 
 
 def atomic_write(path: Path, write: Callable[[IO[bytes]], object]) -> None:

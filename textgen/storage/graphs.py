@@ -12,6 +12,7 @@ from pathlib import Path
 from textgen.errors import UserError
 from textgen.storage.bundle import HEADER, WEIGHTS, Bundle, Header, forget_graphs, write_header
 from textgen.storage.files import atomic_write
+from textgen.storage.typed import why_unreadable
 
 FORMAT = 2
 PRECISIONS = ("float32", "int8")  # of a decoder's products
@@ -84,7 +85,9 @@ def read_graphs(stored: Bundle, again: str, names: Iterable[str] = ()) -> Graphs
         try:
             files[name] = file.read_bytes()
         except OSError as error:
-            raise UserError(f"{file} cannot be read: {error.strerror}; make it anew: {again}") from error
+            raise UserError(
+                f"{file} cannot be read: {why_unreadable(file, error)}; make it anew: {again}"
+            ) from error
         if hashlib.sha256(files[name]).hexdigest() != digest:
             raise UserError(f"{file} is truncated, or of another model; make it anew: {again}")
     return Graphs(said["precision"], files)

@@ -14,9 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from textgen.errors import UserError
+from textgen.storage.bundle import COPIED
 from textgen.storage.files import atomic_write
+from textgen.storage.typed import why_unreadable
 
-FILE = "copied.safetensors"
 _BITS = 16  # an n-gram: one strange n-gram in some 2,000 is taken for a copy
 _HASHES = 8
 _PRIME = np.uint64(0x9E3779B97F4A7C15)
@@ -70,7 +71,7 @@ class CopyIndex:
         from safetensors.numpy import save
 
         data = save({"bits": self.bits, "size": np.array([self.size, self.stride])})
-        atomic_write(folder / FILE, lambda file: file.write(data))
+        atomic_write(folder / COPIED, lambda file: file.write(data))
 
     @classmethod
     def load(cls, folder: Path) -> CopyIndex | None:
@@ -78,7 +79,7 @@ class CopyIndex:
         from safetensors import SafetensorError
         from safetensors.numpy import load
 
-        path = folder / FILE
+        path = folder / COPIED
         try:
             data = load(path.read_bytes())
             size, stride = map(int, data["size"])
@@ -86,7 +87,7 @@ class CopyIndex:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+            raise UserError(f"{path}: cannot be read: {why_unreadable(path, error)}") from error
         except (SafetensorError, KeyError, ValueError, TypeError, OverflowError) as error:
             raise UserError(f"{path}: not an index of this program, or damaged; delete it") from error
         if bits.dtype != np.uint8 or bits.ndim != 1 or not len(bits) or size < 1 or stride < 1:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from textgen.errors import UserError
+from textgen.storage.typed import why_unreadable
 from textgen.text.encodings import read_text
 from textgen.text.tables import DELIMITERS, MalformedRow, declared_delimiter, likely_delimiter, records
 
@@ -151,7 +152,7 @@ def _files(paths: Sequence[Path]) -> list[Path]:
         try:
             found = sorted(path.glob("*.txt")) if path.is_dir() else [path]
         except OSError as error:
-            raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+            raise UserError(f"{path}: cannot be read: {why_unreadable(path, error)}") from error
         if not found:
             raise UserError(f"{path}: no .txt file in this folder")
         files += found

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from textgen.errors import UserError
+from textgen.storage.typed import why_unreadable
 
 _MARKS = {  # of UTF-32 first: one of them begins as UTF-16's does
     codecs.BOM_UTF32_LE: "utf-32",
@@ -40,7 +41,7 @@ def read_text(path: Path) -> str:
     try:
         return decode_text(path.read_bytes(), str(path))
     except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+        raise UserError(f"{path}: cannot be read: {why_unreadable(path, error)}") from error
 
 
 def beginning(path: Path, size: int = 65_536) -> str:
@@ -49,7 +50,7 @@ def beginning(path: Path, size: int = 65_536) -> str:
         with path.open("rb") as file:
             data = file.read(size)
     except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+        raise UserError(f"{path}: cannot be read: {why_unreadable(path, error)}") from error
     text = data.decode(_MARKS.get(_mark(data), "utf-8"), "replace")
     return text.replace("\r\n", "\n").replace("\r", "\n")
 

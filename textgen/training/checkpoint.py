@@ -7,6 +7,7 @@ from typing import IO, Any
 
 from textgen.errors import UserError
 from textgen.storage.files import atomic_write
+from textgen.storage.typed import why_unreadable
 
 
 def save_state(path: Path, state: dict[str, Any]) -> None:
@@ -34,7 +35,7 @@ def load_state(path: Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such checkpoint; train without --resume to start anew") from error
     except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+        raise UserError(f"{path}: cannot be read: {why_unreadable(path, error)}") from error
     with file:
         try:
             state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)

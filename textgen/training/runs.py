@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from textgen.errors import UserError
-from textgen.storage.bundle import HEADER
+from textgen.storage.bundle import HEADER, model_files
 from textgen.storage.files import atomic_write
+from textgen.storage.typed import is_address, why_unreadable
 from textgen.training.memory import peak_memory
 
 if TYPE_CHECKING:
@@ -37,8 +38,13 @@ class RunFolder:
     def open(self, config: Config, resume: bool) -> Config:
         """The settings to train with: with `resume` the run's own, where there is one, whatever `config` says.
 
-        Raises UserError when the folder is in use and the run is not to be resumed.
+        Raises UserError when the folder is in use and the run is not to be resumed, and when it holds files of somebody
+        else's, the data's perhaps, that the model would replace.
         """
+        if is_address(self.out):
+            raise UserError(f"{self.out}: an address, not a folder (--out); name a folder of this computer")
+        if self.out.exists() and not self.out.is_dir():
+            raise UserError(f"{self.out}: is not a folder (--out); name one")
         if resume and self._settings.exists():
             return self._saved(type(config))
         if resume and (self.out / HEADER).exists():
@@ -47,6 +53,8 @@ class RunFolder:
             raise UserError(
                 f"{self.out}: already holds a model or a run; give another --out, or --resume to continue"
             )
+        if others := model_files(self.out):
+            raise UserError(f"{others[0]}: would be overwritten by the model (--out); give another folder")
         if resume:
             say(f"{self.out}: no run to resume; starting one")
         return config
@@ -71,7 +79,7 @@ class RunFolder:
             with path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
         except OSError as error:
-            raise UserError(f"{path}: cannot be written: {error.strerror}") from error
+            raise UserError(f"{path}: cannot be written: {why_unreadable(path, error)}") from error
 
     def _saved(self, config_type: type[Config]) -> Config:
         try:
@@ -98,7 +106,7 @@ def read_log(out: Path) -> list[dict[str, Any]]:
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+        raise UserError(f"{path}: cannot be read: {why_unreadable(path, error)}") from error
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not the log of a training run") from error
     lines = []
@@ -134,8 +142,10 @@ def read_notes(path: Path | None) -> str:
     """Markdown for a model's card. Raises UserError when it cannot be read."""
     try:
         return path.read_text(encoding="utf-8") if path else ""
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read (--notes): {error}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8 (--notes); save it as UTF-8") from error
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read (--notes): {why_unreadable(path or '', error)}") from error
 
 
 def say(text: str) -> None:

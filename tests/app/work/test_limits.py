@@ -48,7 +48,7 @@ def test_an_empty_variable_says_nothing():
         ("PHOTOS", "0", "outside 1 to 1000"),
         ("PHOTOS", "-3", "outside 1 to 1000"),
         ("UPLOAD_MB", "51", "outside 1 to 50"),
-        ("MEGAPIXELS", "51", "outside 1 to 50"),
+        ("MEGAPIXELS", "1001", "outside 1 to 1000"),
         ("INFERENCES", "0", "outside 1 to 256"),
         ("QUEUE", "-1", "outside 0 to"),
         ("WAIT_SECONDS", "soon", "not a number"),

@@ -218,3 +218,19 @@ def test_the_shared_flickr8k_has_6000_and_1000_pictures_of_five_captions():
     assert (len(dataset.split("train")), len(dataset.split("dev"))) == (6000, 1000)
     assert {len(e.captions) for e in dataset.examples} == {5}
     assert dataset.notes == ("split: Flickr_8k.devImages.txt, Flickr_8k.trainImages.txt",)
+
+
+def test_pictures_named_by_addresses_are_told_to_be_so(tmp_path):
+    table(tmp_path, "https://example.org/a.jpg,a dog", "https://example.org/b.jpg,a cat")
+    refuses(tmp_path, "2 of 2 pictures", "'https://example.org/a.jpg'", "an address, not a file; download")
+    refuses("https://example.org/captions.csv", "https://example.org/captions.csv: an address, not a file")
+
+
+def test_a_data_set_knows_all_files_that_it_is_made_of(tmp_path):
+    pictures(tmp_path / "Images", "a.jpg", "b.jpg")
+    table(tmp_path, "a.jpg,a dog", "b.jpg,a cat")
+    for split, name in (("train", "a.jpg"), ("dev", "b.jpg")):
+        write(tmp_path / f"Flickr_8k.{split}Images.txt", name + "\n")
+    names = {path.relative_to(tmp_path).as_posix() for path in load_dataset(tmp_path).inputs}
+    lists = {"Flickr_8k.trainImages.txt", "Flickr_8k.devImages.txt"}
+    assert names == {"captions.txt", "Images/a.jpg", "Images/b.jpg"} | lists

@@ -294,3 +294,12 @@ def test_the_shared_flickr8k_gives_load_datasets_dev_split(tmp_path):
     assert got.predictions == {key: captions[0] for key, (captions, _) in dev.items()}
     unscorable(file, [FLICKR], "6,000 of 7,000", "they are the pictures of split dev: add --split dev")
     assert len(read_captions(FLICKR)) == 30_000
+
+
+def test_addresses_are_ids_as_they_are_written(tmp_path):
+    named = ["https://example.org//a.jpg", "https://example.org/b.jpg"]
+    said = write(tmp_path / "said.json", json.dumps([{"image_id": n, "caption": "a dog"} for n in named]))
+    truth = coco(tmp_path, "captions.json", (1, named[0], "a dog"), (2, named[1], "a cat"))
+    assert set(read_scorable(said, [truth]).predictions) == {"1", "2"}
+    by_name = table(tmp_path, *(f"{name},a dog" for name in named))
+    assert set(read_scorable(said, [by_name]).predictions) == set(named)

@@ -381,3 +381,13 @@ def test_a_corpus_keeps_scores_by_picture():
     corpus = Corpus.of(SPOKEN | {"2": "a dog runs on grass"}, FIVE)
     assert corpus.rouge_l[2] == pytest.approx(100) and corpus.rouge_l[1] < 100
     assert corpus.cider.shape == (5,)
+
+
+def test_what_would_change_nothing_is_no_warning():
+    said = {1: "A cat sits.", 2: "A dog runs.", 3: "A man walks."}
+    others = {1: ["one bird flew away"], 2: ["some fish swim here"], 3: ["two cars drive by"]}
+    assert not any("instead of" in warning for warning in corpus_report(said, others)["warnings"])
+    alike = {key: [text.lower().rstrip(".") + " here"] for key, text in said.items()}
+    (warning,) = [w for w in corpus_report(said, alike)["warnings"] if "instead of" in w]
+    kept, here = warning.rpartition("BLEU-4 ")[2].split(" instead of ")
+    assert kept != here

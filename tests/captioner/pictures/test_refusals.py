@@ -160,7 +160,20 @@ def survives(data):
 
 
 START = st.sampled_from(
-    [b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"BM", b"II*\0", b"MM\0*", b"P6 ", b"P"]
+    [
+        b"",
+        b"\xff\xd8\xff",
+        b"\x89PNG\r\n\x1a\n",
+        b"GIF89a",
+        b"BM",
+        b"II*\0",
+        b"MM\0*",
+        b"P6 ",
+        b"P",
+        b"IIRO",
+        b"IIU\0",
+        b"\0\0\0\x18ftypcrx ",
+    ]
 )
 
 

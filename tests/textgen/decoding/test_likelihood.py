@@ -13,8 +13,9 @@ from textgen.decoding.sampling import log_softmax
 from textgen.engine.protocol import PART
 from textgen.engine.torch import TorchEngine
 from textgen.errors import UserError
+from textgen.storage.bundle import COPIED
 from textgen.sweep import distinct
-from textgen.text.copied import FILE, CopyIndex
+from textgen.text.copied import CopyIndex
 from textgen.text.encoding import encode_texts, start_of_text
 from textgen.text.tokenizer import EOS, UNK
 
@@ -276,6 +277,6 @@ DAMAGED = {
 
 @pytest.mark.parametrize("name", DAMAGED)
 def test_a_damaged_index_is_one_line_that_names_it(tmp_path, name):
-    (tmp_path / FILE).write_bytes(DAMAGED[name])
+    (tmp_path / COPIED).write_bytes(DAMAGED[name])
     with pytest.raises(UserError, match=r"\A\S+copied\.safetensors: [^\n]+\Z"):
         CopyIndex.load(tmp_path)

@@ -64,3 +64,29 @@ def test_only_figures_are_kept(tmp_path):
 def test_a_damaged_log_is_named(tmp_path, text, told):
     with pytest.raises(UserError, match=r"log\.jsonl.*" + told):
         read_log(written(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    "name", ["README.md", "graph.onnx", "model.safetensors", "copied.safetensors", "training/a.txt"]
+)
+def test_files_that_the_model_would_replace_are_somebody_elses(tmp_path, name):
+    (tmp_path / "training").mkdir()
+    (tmp_path / name).write_text("the data, perhaps")
+    for resume in (False, True):
+        with pytest.raises(UserError, match=r"would be overwritten by the model \(--out\)") as caught:
+            RunFolder(tmp_path, "textgen").open(None, resume)
+        assert str(tmp_path / name) in str(caught.value)
+    assert (tmp_path / name).read_text() == "the data, perhaps"
+
+
+def test_a_folder_with_other_files_may_hold_a_model(tmp_path):
+    (tmp_path / "training").mkdir()
+    for name in ("book.txt", "captions.csv", "a.jpg", "training/.config.json.x1"):  # the last from a kill
+        (tmp_path / name).write_text("stays")
+    assert RunFolder(tmp_path, "textgen").open("settings", False) == "settings"
+
+
+def test_an_out_that_is_no_folder_is_refused(tmp_path):
+    (tmp_path / "book.txt").write_text("the data")
+    with pytest.raises(UserError, match=r"is not a folder \(--out\)"):
+        RunFolder(tmp_path / "book.txt", "textgen").open(None, False)
