@@ -9,6 +9,7 @@ import numpy as np
 
 from captioner.caption import Captioner
 from captioner.data.examples import Example
+from captioner.data.readable import named, unreadable
 from captioner.data.several import load_datasets
 from captioner.metrics import Corpus
 from captioner.network.confidence import FEATURES, Calibration, Confidence, Usual, caption_features
@@ -45,6 +46,8 @@ def calibrate(model: str | Path, data: Sequence[Path], report: Path | None = Non
     dev = found.split("dev")
     if len(dev) < _LEAST:
         raise UserError(f"data: {len(dev)} dev pictures are too few to calibrate on; {_LEAST} are wanted")
+    if bad := unreadable(dev, captioner.size):
+        raise UserError(f"{named(bad)}; mend them, or take them out of the data")
     contexts = np.concatenate([_contexts(captioner, dev[i : i + _BATCH]) for i in range(0, len(dev), _BATCH)])
     said = [
         found[0].text

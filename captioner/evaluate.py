@@ -10,6 +10,7 @@ from typing import Any
 
 from captioner.caption import Captioner
 from captioner.data.examples import Dataset, Example
+from captioner.data.readable import named
 from captioner.metrics import Corpus
 from captioner.network.decoding import Caption, DecodingConfig
 from captioner.pictures.refusals import ImageError, ImageLimits
@@ -52,9 +53,7 @@ def evaluate(
     seconds = time.perf_counter() - started
     bad = {key: str(caption) for key, caption in found.items() if isinstance(caption, ImageError)}
     if len(bad) > _MOST_BAD * len(examples):
-        raise UserError(
-            f"{len(bad)} of {len(examples)} pictures cannot be read; first: {next(iter(bad.values()))}"
-        )
+        raise UserError(f"of {len(examples):,} pictures {named(bad)}")
     captions = {key: caption for key, caption in found.items() if not isinstance(caption, ImageError)}
     predictions = {key: caption.text for key, caption in captions.items()}
     if save:

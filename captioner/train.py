@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -16,6 +17,7 @@ import torch
 
 from captioner.caption import Captioner
 from captioner.data.examples import Dataset, Example
+from captioner.data.readable import named, unreadable
 from captioner.data.several import load_datasets
 from captioner.network.encoder import pretrained_encoder
 from captioner.network.export import calibration_pixels, export_model
@@ -43,6 +45,8 @@ from textgen.training.device import pick_device, use_bfloat16
 from textgen.training.export import export_trained
 from textgen.training.runs import RunFolder, read_notes, say, without_folders
 
+_UNREADABLE = "unreadable.json"  # in a run's state: pictures that it leaves out
+_CHECKED = 224  # pixels a side that pictures are read to, to see whether they can be
 _COST = 0.5  # CIDEr that 8 bits may cost
 
 
@@ -72,8 +76,14 @@ def train(
     dataset = load_datasets(data)
     for note in dataset.notes:
         say(note)
+    bad = _unreadable(dataset, config, folder, resume)
+    if bad:
+        say(f"{named(bad)}; left out")
+        dataset = replace(dataset, examples=tuple(e for e in dataset.examples if e.id not in bad))
     run = _prepare(config, folder, dataset, device)
     folder.begin(config, " ".join(map(str, data)), dataset.hash)
+    text = json.dumps(bad, ensure_ascii=False)
+    atomic_write(folder.state / _UNREADABLE, lambda file: file.write(text.encode()))
     say(
         f"{len(run.train)} train and {len(run.dev)} dev pictures, {len(run.tokenizer)} words, "
         f"{sum(p.numel() for p in run.model.parameters()) / 1e6:.1f} million parameters, {device}"
@@ -107,6 +117,22 @@ def train(
     )
     say(f"best: CIDEr {best['CIDEr']:.1f}, BLEU-4 {best['BLEU-4']:.1f} on dev; the model is in {out}")
     return best
+
+
+def _unreadable(dataset: Dataset, config: TrainConfig, folder: RunFolder, resume: bool) -> dict[str, str]:
+    """Pictures to leave out, with `skip_bad`, by id with their reasons; else UserError names them all.
+
+    A run that is resumed leaves out what it left out when it began, so that its batches stay the same.
+    """
+    kept = folder.state / _UNREADABLE
+    if resume and kept.exists():
+        known: dict[str, str] = json.loads(kept.read_text(encoding="utf-8"))
+        return known
+    wanted = [example for example in dataset.examples if example.split in ("train", "dev")]
+    bad = unreadable(wanted, config.image_size or _CHECKED)
+    if bad and not config.skip_bad:
+        raise UserError(f"{named(bad)}; mend them, or leave them out with --skip-bad")
+    return bad
 
 
 def _exported_score(run: Run, out: Path) -> float:

@@ -21,6 +21,8 @@ class TrainConfig:
     """Start from this trained model, a folder or a name in the box, with its vocabulary, backbone and sizes, instead of a new one."""
     notes: Path | None = None
     """Markdown for the model's card: what it is bad at, licences, whatever its users should know."""
+    skip_bad: bool = False
+    """Leave out pictures that cannot be read, and say which, instead of refusing to begin."""
     image_size: int | None = None
     """Pixels a side of the square that the whole picture is resized to; unless told, as many as the backbone was made
     for, or the model that is started from."""

@@ -258,11 +258,42 @@ def test_nothing_to_train_is_an_error(shapes, short, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_an_unreadable_training_picture_stops_with_its_name(shapes, short, tmp_path):
+BROKEN = ("red-circle-1.png", "blue-square-2.png", "green-circle-0.png")  # two of train, one of dev
+
+
+@pytest.fixture
+def partly_broken(tmp_path):
     data = world(tmp_path / "data", copies=3)
-    (data / "Images" / "red-circle-1.png").write_bytes(b"not a picture")
-    with pytest.raises(UserError, match=r"red-circle-1\.png"):
-        train(data, tmp_path / "run", short)
+    for name in BROKEN:
+        path = data / "Images" / name
+        path.write_bytes(path.read_bytes()[:60])
+    return data
+
+
+@pytest.mark.parametrize("phase", ["epochs", "finetune_epochs", "scst_epochs"])
+def test_all_unreadable_pictures_are_named_before_an_epoch(partly_broken, short, tmp_path, phase):
+    none = {"epochs": 0, "finetune_epochs": 0, "scst_epochs": 0}
+    with pytest.raises(UserError) as caught:
+        train(partly_broken, tmp_path / "run", replace(short, **none | {phase: 1}))
+    said = str(caught.value)
+    assert said.startswith("3 pictures cannot be read: ") and said.endswith("with --skip-bad")
+    assert all(said.count(name) == 1 for name in BROKEN) and "\n" not in said
+    assert not (tmp_path / "run").exists()
+
+
+def test_unreadable_pictures_are_left_out_and_counted_when_asked(partly_broken, short, tmp_path, capsys):
+    config = replace(short, skip_bad=True, epochs=1, finetune_epochs=1, scst_epochs=0)
+    train(partly_broken, tmp_path / "run", config)
+    said = capsys.readouterr().err
+    assert "3 pictures cannot be read" in said and all(name in said for name in BROKEN)
+    header = json.loads((tmp_path / "run" / "model.json").read_text())
+    assert header["provenance"]["pictures"] == {"train": 14, "dev": 7}
+    # Mended in between, they stay left out: a resumed run's batches are those that it began with.
+    world(tmp_path / "whole", copies=3)
+    for name in BROKEN:
+        (partly_broken / "Images" / name).write_bytes((tmp_path / "whole" / "Images" / name).read_bytes())
+    train(partly_broken, tmp_path / "run", config, resume=True)
+    assert "3 pictures cannot be read" in capsys.readouterr().err
 
 
 def test_padding_does_not_change_the_loss():
