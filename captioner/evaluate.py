@@ -58,7 +58,8 @@ def evaluate(
     predictions = {key: caption.text for key, caption in captions.items()}
     if save:
         save_predictions(save, predictions)
-    corpus = Corpus.of(predictions, {key: examples[key].captions for key in captions})
+    references = {key: examples[key].captions for key in captions}
+    corpus = Corpus.of(predictions, references, tokenizer=report_config.tokenizer)
     train = [text for e in dataset.examples if e.split == "train" for text in e.captions]
     report = full_report(corpus, report_config, f"{name}, {split}", train=train or None, notes=dataset.notes)
     report["signature"] += (

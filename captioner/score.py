@@ -14,6 +14,7 @@ from tyro.conf import arg
 from captioner.metrics import BadReferences, Corpus
 from captioner.metrics.checks import Key
 from captioner.metrics.stopping import Check, go_on
+from captioner.metrics.tokens import TOKENISERS
 from captioner.pictures.files import told_apart
 from captioner.report.kinds import by_kind
 from textgen.errors import UserError
@@ -31,6 +32,9 @@ class ReportConfig:
     """Samples of the pictures for the 95 % intervals; 0 leaves them out."""
     seed: int = 0
     """Of the samples, and of the shuffle that shows the floor."""
+    tokenizer: str = "ptb"
+    """ptb, coco-caption's words; char, single characters, as for Chinese, Japanese and Thai; none, what stands between
+    white space."""
     meteor: bool = False
     """METEOR 1.5, too: needs Java and the extra [coco]; slow."""
     spice: bool = False
@@ -49,6 +53,11 @@ class ReportConfig:
             raise UserError(f"bootstrap: {self.bootstrap} is neither 0 nor 100 to 1,000,000 draws")
         if self.seed < 0:
             raise UserError(f"seed: {self.seed} must be 0 or more")
+        if self.tokenizer not in TOKENISERS:
+            raise UserError(f"tokenizer: unknown {self.tokenizer!r}; known: {', '.join(TOKENISERS)}")
+        for name in ("meteor", "spice"):
+            if getattr(self, name) and self.tokenizer != "ptb":
+                raise UserError(f"{name}: knows English words only; leave out --tokenizer {self.tokenizer}")
         if self.worst < 0:
             raise UserError(f"worst: {self.worst} must be 0 or more")
         check_report(self.report)
@@ -81,7 +90,7 @@ def score(
     given = [path for path in (predictions, *references, other, pictures, train) if path]
     check_report(config.report, [*given, *found.read, *found.files.values()])
     with _naming(predictions, references[0]):
-        corpus = Corpus.of(found.predictions, found.references, check)
+        corpus = Corpus.of(found.predictions, found.references, check, config.tokenizer)
     rival = None
     if other is not None and found.other is not None:
         with _naming(other, references[0]):

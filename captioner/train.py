@@ -39,6 +39,7 @@ from textgen.decoder.rnn import DecoderConfig, RNNDecoder
 from textgen.errors import Interrupted, UserError
 from textgen.storage.bundle import Header
 from textgen.storage.files import atomic_write
+from textgen.text.scripts import without_spaces
 from textgen.text.tokenizer import Tokenizer, WordTokenizer
 from textgen.training.checkpoint import load_state
 from textgen.training.device import pick_device, use_bfloat16
@@ -76,6 +77,10 @@ def train(
     dataset = load_datasets(data)
     for note in dataset.notes:
         say(note)
+    if without_spaces(caption for example in dataset.examples for caption in example.captions):
+        raise UserError(
+            "data: the captions have no spaces between words, which are what is learnt; put spaces between them"
+        )
     bad = _unreadable(dataset, config, folder, resume)
     if bad:
         say(f"{named(bad)}; left out")

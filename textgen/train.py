@@ -24,6 +24,7 @@ from textgen.text.batches import LineBatches, StreamBatches, TextBatch
 from textgen.text.copied import CopyIndex
 from textgen.text.corpus import Corpus, load_corpus
 from textgen.text.encoding import Encoded, encode_texts
+from textgen.text.scripts import without_spaces
 from textgen.text.tokenizer import PAD, SPECIAL_TOKENS, CharTokenizer, ProseTokenizer, Tokenizer
 from textgen.training.config import TrainConfig
 from textgen.training.device import pick_device, use_bfloat16
@@ -199,6 +200,10 @@ def _prepare(
     )
     if not any(corpus.train) or not any(corpus.held_out):
         raise UserError(f"corpus: too short to hold out a part ({corpus.split}); give more text")
+    if config.level == "word" and without_spaces(corpus.train):
+        raise UserError(
+            "level: the text has no spaces between words; give --level char, or put spaces between them"
+        )
     if config.level == "char":
         tokenizer: Tokenizer = CharTokenizer.fit(corpus.train, config.min_count)
     else:

@@ -16,15 +16,16 @@ import numpy as np
 from captioner.metrics import bootstrap
 from captioner.metrics.anchors import anchors
 from captioner.metrics.bleu import BleuScore, bleu
-from captioner.metrics.checks import Key, checked_ids, looks_different, refuse_empty
+from captioner.metrics.checks import BadReferences, Key, checked_ids, looks_different, refuse_empty
 from captioner.metrics.diversity import UNKNOWN, diversity, lengths
 from captioner.metrics.ngrams import ORDERS
 from captioner.metrics.pairs import Pairs
 from captioner.metrics.statistics import SCORES, corpus_scores, statistics
 from captioner.metrics.stopping import Check, go_on
-from captioner.metrics.tokens import TOKENISER, tokenize
+from captioner.metrics.tokens import TOKENISERS, tokenize
 from captioner.version import __version__
 from textgen.errors import UserError
+from textgen.text.scripts import without_spaces
 
 _FEW = 50  # pictures; intervals of fewer are too narrow
 _LEAK = 0.2  # share of predictions that are one of their references word for word
@@ -49,6 +50,8 @@ class Corpus(Generic[Key]):
     """(B,) tokens of the predictions."""
     reference_tokens: list[list[list[str]]] = field(repr=False)
     """(B,) tokens of the references."""
+    tokenizer: str = "ptb"
+    """One of `captioner.metrics.tokens.TOKENISERS`."""
 
     @classmethod
     def of(
@@ -56,17 +59,26 @@ class Corpus(Generic[Key]):
         predictions: Mapping[Key, str],
         references: Mapping[Key, Sequence[str]],
         check: Check = go_on,
+        tokenizer: str = "ptb",
     ) -> Corpus[Key]:
         """Raises UserError for what cannot be scored; see `corpus_report`. What `check` raises ends it half way."""
+        if tokenizer not in TOKENISERS:
+            raise UserError(f"tokenizer: unknown {tokenizer!r}; known: {', '.join(TOKENISERS)}")
         ids = checked_ids(predictions, references)
+        if tokenizer != "char" and without_spaces(chain.from_iterable(references[key] for key in ids)):
+            raise BadReferences(
+                "the captions have no spaces between words; score characters: --tokenizer char (in Python tokenizer='char'), "
+                "or put spaces between the words and give --tokenizer none"
+            )
         # Sorted, so that neither hash nor anchors depend on the order in a file.
         captions: list[Sequence[str]] = [sorted(references[key]) for key in ids]
         corpus = cls(
             ids,
             [predictions[key] for key in ids],
             captions,
-            _tokens([predictions[key] for key in ids], check),
-            [_tokens(texts, check) for texts in captions],
+            _tokens([predictions[key] for key in ids], check, tokenizer=tokenizer),
+            [_tokens(texts, check, tokenizer=tokenizer) for texts in captions],
+            tokenizer,
         )
         refuse_empty(ids, corpus.reference_tokens)
         return corpus
@@ -94,7 +106,9 @@ class Corpus(Generic[Key]):
         """Another system's predictions beside the same references; what `check` raises ends it half way."""
         ids = checked_ids(predictions, dict(zip(self.ids, self.references, strict=True)))
         captions = [predictions[key] for key in ids]
-        return replace(self, predictions=captions, hypotheses=_tokens(captions, check))
+        return replace(
+            self, predictions=captions, hypotheses=_tokens(captions, check, tokenizer=self.tokenizer)
+        )
 
     def furthest(self, other: Corpus[Key], most: int) -> tuple[list[int], list[int]]:
         """The pictures, as places in `ids`, where CIDEr is furthest ahead of `other`'s, and furthest behind."""
@@ -125,7 +139,7 @@ class Corpus(Generic[Key]):
         if draws < 0 or seed < 0:
             raise UserError(f"draws, seed: {draws}, {seed} must be 0 or more")
         draws = draws if len(self.ids) > 1 else 0  # one picture says nothing of others
-        copied = None if train is None else _tokens(train, check)
+        copied = None if train is None else _tokens(train, check, tokenizer=self.tokenizer)
         check()
         scored = self.statistics
         check()
@@ -195,9 +209,9 @@ class Corpus(Generic[Key]):
             [
                 f"n:{len(self.ids)}",
                 "refs:" + "-".join(map(str, counts if len(counts) < 3 else (counts[0], counts[-1]))),
-                f"tok:{TOKENISER}",
+                f"tok:{TOKENISERS[self.tokenizer]}",
                 "case:lower",
-                "punctuation:dropped",
+                f"punctuation:{'dropped' if self.tokenizer == 'ptb' else 'kept'}",
                 "bleu:corpus",
                 "smooth:none",
                 "length:closest",
@@ -266,17 +280,17 @@ class Corpus(Generic[Key]):
 
     def _keeping(self, check: Check, **what: bool) -> float:
         """BLEU-4 with something kept that the protocol drops."""
-        hypotheses = _tokens(self.predictions, check, **what)
-        others = [_tokens(texts, check, **what) for texts in self.references]
+        hypotheses = _tokens(self.predictions, check, self.tokenizer, **what)
+        others = [_tokens(texts, check, self.tokenizer, **what) for texts in self.references]
         return bleu(hypotheses, others).scores[-1]
 
 
-def _tokens(texts: Iterable[str], check: Check, **kept: bool) -> list[list[str]]:
+def _tokens(texts: Iterable[str], check: Check, tokenizer: str = "ptb", **kept: bool) -> list[list[str]]:
     """Of each text; `check` is called before each, since odd ones take long."""
     found = []
     for text in texts:
         check()
-        found.append(tokenize(text, **kept))
+        found.append(tokenize(text, tokenizer=tokenizer, **kept))
     return found
 
 
@@ -289,6 +303,7 @@ def corpus_report(
     with_anchors: bool = False,
     train: Iterable[str] | None = None,
     other: Mapping[Key, str] | None = None,
+    tokenizer: str = "ptb",
 ) -> dict[str, Any]:
     """All that can be said of one caption a picture, from raw strings.
 
@@ -300,6 +315,7 @@ def corpus_report(
         with_anchors: adds what humans, shuffled captions and a constant caption score here.
         train: the training captions, to count the predictions that copy one.
         other: another system's captions of the same pictures, for a paired comparison.
+        tokenizer: `ptb`, coco-caption's words; `char`, characters, for scripts without spaces; `none`, white space.
 
     Returns:
         `pictures`; `references`, fewest and most a picture;
@@ -315,7 +331,7 @@ def corpus_report(
         UserError: ids missing or unknown, a picture without references, an empty reference, a caption that is
             not a string, special tokens or pieces of words; it names the first id and counts the others.
     """
-    corpus = Corpus.of(predictions, references)
+    corpus = Corpus.of(predictions, references, tokenizer=tokenizer)
     rival = None
     if other is not None:
         try:

@@ -18,7 +18,9 @@ from functools import lru_cache
 
 from textgen.text.words import PUNCTUATION
 
-TOKENISER = "ptb-3.4.1"
+TOKENISERS = {"ptb": "ptb-3.4.1", "char": "char", "none": "none"}
+"""Ways to split captions into tokens -> how a signature calls them: coco-caption's words, characters without white space
+as sacrebleu's `char`, what stands between white space."""
 
 
 def _ranges(text: str) -> list[int]:
@@ -274,12 +276,17 @@ _EASY = re.compile(
 )
 
 
-def tokenize(caption: str, *, lowercase: bool = True, full_stops: bool = False) -> list[str]:
-    """coco-caption's tokens of one caption: small letters, no punctuation.
+def tokenize(
+    caption: str, *, lowercase: bool = True, full_stops: bool = False, tokenizer: str = "ptb"
+) -> list[str]:
+    """coco-caption's tokens of one caption: small letters, no punctuation; or another of `TOKENISERS`, which keep it.
 
     `lowercase=False` and `full_stops=True` keep what the protocol drops, to tell what keeping it would cost.
     """
     write = str.lower if lowercase else str
+    if tokenizer != "ptb":
+        words = write(caption).split()
+        return list("".join(words)) if tokenizer == "char" else words
     if _PLAIN.fullmatch(caption):
         words = write(caption).replace(",", " ").replace(".", " ").split()
         stopped = "." in caption

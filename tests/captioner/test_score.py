@@ -7,6 +7,7 @@ import sys
 from functools import partial
 
 import pytest
+import sacrebleu
 
 from captioner.cli import main
 from captioner.metrics import SCORES, corpus_report
@@ -232,6 +233,35 @@ def test_the_worst_captions_stand_beside_a_reference_the_worst_first(capsys, fil
     assert shown[0] == "4.jpg" and shown[1].endswith(f"  {SPOKEN['4.jpg']}")
     assert shown[2].strip() in REFERENCES["4.jpg"]
     assert_one_line(run(capsys, "score", *files, "--worst", "-1")[2], "worst: -1 must be 0 or more")
+
+
+def test_captions_without_spaces_are_scored_by_characters_when_asked(capsys, tmp_path):
+    said = ["一只棕色的狗在草地上奔跑", "两个男人骑自行车下山", "一个女孩坐在红色的椅子上"]
+    truth = ["一只狗在草地上跑", "两个人骑自行车下山", "女孩坐在一张红椅子上"]
+    predictions, references = (
+        write(tmp_path / "p.txt", "\n".join(said)),
+        write(tmp_path / "r.txt", "\n".join(truth)),
+    )
+    for options in ([], ["--tokenizer", "none"]):
+        status, out, err = run(capsys, "score", predictions, references, *options)
+        assert (status, out) == (2, "")
+        assert_one_line(err, "no spaces between words", "--tokenizer char")
+    report = json.loads(run(capsys, "score", predictions, references, "--tokenizer", "char", "--json")[1])
+    bleu = sacrebleu.corpus_bleu(said, [truth], tokenize="char", smooth_method="none")
+    assert [report[f"BLEU-{order}"] for order in (4,)] == [pytest.approx(bleu.score)]
+    assert "tok:char|case:lower|punctuation:kept" in report["signature"]
+
+
+def test_words_that_are_split_already_may_be_taken_as_they_are(capsys, files):
+    report = json.loads(run(capsys, "score", *files, "--tokenizer", "none", "--json", "--bootstrap", "0")[1])
+    assert (
+        report["BLEU-1"] == corpus_report(SPOKEN, REFERENCES)["BLEU-1"] and "tok:none" in report["signature"]
+    )
+    for options, words in (
+        (["--tokenizer", "zh"], "tokenizer: unknown 'zh'; known: ptb, char, none"),
+        (["--tokenizer", "char", "--meteor"], "meteor: knows English words only"),
+    ):
+        assert_one_line(run(capsys, "score", *files, *options)[2], words)
 
 
 def test_scoring_loads_no_torch_and_no_pictures(files):
