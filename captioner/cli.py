@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +13,9 @@ from captioner.network.decoding import Caption, DecodingConfig
 from captioner.score import ReportConfig
 from captioner.training.config import TrainConfig
 from textgen import command_line
-from textgen.command_line import print_json
 from textgen.engine.choice import require_train
 from textgen.errors import UserError
+from textgen.output import complain, print_json
 
 Model = Annotated[str | None, arg(metavar="NAME|DIR")]
 if TYPE_CHECKING:
@@ -60,9 +59,13 @@ class CaptionCommand:
     confidence: bool = False
     """Print how sure each caption is, 0 to 1: the probability that it is right."""
     json: bool = False
-    """Print one JSON document."""
+    """Print one JSON document; stopped before its end, it holds what was done, and says so."""
+    jsonl: bool = False
+    """Print a line of JSON a photo, as it comes."""
 
     def run(self) -> int:
+        if self.json and self.jsonl:
+            raise UserError("--json, --jsonl: give one of them")
         config = DecodingConfig(
             self.n, self.beam, self.temperature, self.top_k, self.top_p, self.seed, self.max_length
         )
@@ -81,28 +84,39 @@ class CaptionCommand:
 
         from captioner.caption import Captioner
         from captioner.pictures.refusals import ImageError, ImageLimits, TooLarge
-        from captioner.report.exports import captions_document
+        from captioner.report.exports import captions_document, photo_entry
 
         captioner = Captioner.load(self.model, self.engine)
         if self.confidence and (captioner.confidence is None or config.sampling):
             why = "sampled captions have none" if config.sampling else "the model was not calibrated"
             raise UserError(f"--confidence: {why}; see captioner calibrate --help")
-        results, failed = [], 0
         limits = ImageLimits.of_megapixels(self.max_megapixels)
         found = captioner.caption_each(photos, config, attention=bool(self.attention), limits=limits)
-        for photo, captions in zip(photos, found, strict=True):
-            results.append((str(photo), captions))
-            if isinstance(captions, ImageError):
-                failed += 1
-                more = ", or allow --max-megapixels" if isinstance(captions, TooLarge) else ""
-                print(f"captioner: {captions}{more}", file=sys.stderr)
-                continue
-            if not self.json:
-                print(_as_text(str(photo), captions, len(photos) == 1, self.confidence), flush=True)
-            if self.attention:
-                _draw_attention(self.attention, photo, captions[0], limits)
-        if self.json:
-            print_json(captions_document(captioner.hash, config, results))
+        results: list[tuple[str, list[Caption] | ImageError]] = []
+        failed, ended = 0, None
+        try:
+            for photo, captions in zip(photos, found, strict=True):
+                name = str(photo)
+                if self.json:
+                    results.append((name, captions))
+                elif self.jsonl:
+                    print_json(photo_entry(name, captions), indent=None)
+                if isinstance(captions, ImageError):
+                    failed += 1
+                    more = ", or allow --max-megapixels" if isinstance(captions, TooLarge) else ""
+                    complain("captioner", f"{captions}{more}")
+                    continue
+                if not (self.json or self.jsonl):
+                    print(_as_text(name, captions, len(photos) == 1, self.confidence), flush=True)
+                if self.attention:
+                    _draw_attention(self.attention, photo, captions[0], limits)
+        except BaseException as error:
+            ended = f"{len(results):,} of {len(photos):,} photos: {_reason(error)}"
+            raise
+        finally:
+            # Whatever has ended it, what is done is not lost.
+            if self.json and (results or ended is None):
+                print_json(captions_document(captioner.hash, config, results, incomplete=ended))
         return 0 if not failed else 2 if failed == len(photos) else 1
 
 
@@ -364,12 +378,16 @@ def _print_report(report: Mapping[str, Any], as_json: bool) -> None:
     if as_json:
         return print_json(report)
     for note in (*report["notes"], *report.get("unreadable", {}).values()):
-        print(f"captioner: {note}", file=sys.stderr)
+        complain("captioner", note)
     for warning in report["warnings"]:
-        print(f"captioner: WARNING: {warning}", file=sys.stderr)
+        complain("captioner", f"WARNING: {warning}")
     from captioner.report.text import report_text
 
     print(report_text(report))
+
+
+def _reason(error: BaseException) -> str:
+    return "stopped" if isinstance(error, KeyboardInterrupt) else str(error) or type(error).__name__
 
 
 def _as_text(photo: str, captions: Sequence[Caption], alone: bool, confidence: bool) -> str:

@@ -15,7 +15,7 @@ from captioner.metrics import Corpus
 from captioner.network.decoding import Caption, DecodingConfig
 from captioner.pictures.refusals import ImageError, ImageLimits
 from captioner.score import ReportConfig, check_report, full_report, write_page
-from textgen.errors import UserError
+from textgen.errors import Interrupted, UserError
 from textgen.storage.files import atomic_write, check_output
 
 _MOST_BAD = 0.01  # share of a split's pictures that may be unreadable
@@ -49,7 +49,7 @@ def evaluate(
     check_report(report_config.report, dataset.inputs)
     examples = {example.id: example for example in dataset.split(split)}
     started = time.perf_counter()
-    found = _captions(captioner, examples.values(), config, watch or _terminal_bar(split), limits)
+    found = _captions(captioner, examples.values(), config, watch or _terminal_bar(split), limits, save)
     seconds = time.perf_counter() - started
     bad = {key: str(caption) for key, caption in found.items() if isinstance(caption, ImageError)}
     if len(bad) > _MOST_BAD * len(examples):
@@ -87,14 +87,23 @@ def _captions(
     config: DecodingConfig,
     watch: Watch,
     limits: ImageLimits,
+    save: Path | None,
 ) -> dict[str, Caption | ImageError]:
-    """The best caption of each picture, or why it has none, by id."""
+    """The best caption of each picture, or why it has none, by id; stopped, what there is is saved."""
     examples = list(examples)
     found = captioner.caption_each((example.path for example in examples), config, limits=limits)
-    return {
-        example.id: captions if isinstance(captions, ImageError) else captions[0]
-        for example, captions in zip(examples, watch(found, len(examples)), strict=True)
-    }
+    best: dict[str, Caption | ImageError] = {}
+    try:
+        for example, captions in zip(examples, watch(found, len(examples)), strict=True):
+            best[example.id] = captions if isinstance(captions, ImageError) else captions[0]
+    except KeyboardInterrupt as stopped:
+        said = {key: caption.text for key, caption in best.items() if not isinstance(caption, ImageError)}
+        if not (save and said):
+            raise
+        save_predictions(save, said)
+        kept = f"the first {len(said):,} of {len(examples):,} captions are in {save}"
+        raise Interrupted(f"stopped; {kept}") from stopped
+    return best
 
 
 def _terminal_bar(label: str) -> Watch:

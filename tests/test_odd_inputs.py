@@ -244,7 +244,7 @@ def texts(world: World) -> Iterator[Row]:
     for what, data, check in (
         ("UTF-8 with a mark", codecs.BOM_UTF8 + prose.encode(), judged),
         ("Windows' line ends", prose.replace(". ", ".\r\n").encode(), judged),
-        ("UTF-16", prose.encode("utf-16"), None),
+        ("UTF-16", prose.encode("utf-16"), judged),
         ("Windows-1251", ("Мороз и солнце; день чудесный! " * 60).encode("cp1251"), None),
         ("GBK", ("今天天气很好我们去公园散步" * 60).encode("gbk"), None),
         ("nothing", b"", None),
@@ -253,7 +253,7 @@ def texts(world: World) -> Iterator[Row]:
     ):
         path = world.file(f"{what}.txt", data)
         argv = [TEXTGEN, "evaluate", path, "--model", "shakespeare", "--split", "all", "--json"]
-        yield Row(f"a text: {what}", argv, check, either=check is not None or what in ("UTF-16", "NUL bytes"))
+        yield Row(f"a text: {what}", argv, check, either=check is not None)
     for prompt in ("犬", "\0", "\n\n\n", "🐈", "a" * 5000, "\ud800", " ", "é"):
         argv = [TEXTGEN, "generate", prompt, "--seed", "1", "--length", "5", "--model", "shakespeare"]
         yield Row(f"a prompt: {prompt[:5]!r}", argv, told, either=True, lines=2)
@@ -324,8 +324,9 @@ def outputs(world: World, model: str) -> Iterator[Row]:
         for locale, environment in locales.items():
             check = as_json() if what.endswith("json") else told
             yield Row(f"{what} in {locale}", argv, check, environment=dict(environment))
-        yield Row(f"{what} on a full disk", argv, out="full", environment={})
-        yield Row(f"{what} with its output closed", argv, out="closed", environment={})
+        lines = 1 + (argv[0] == TEXTGEN)  # a warning that the model does not know an ü
+        yield Row(f"{what} on a full disk", argv, out="full", environment={}, lines=lines)
+        yield Row(f"{what} with its output closed", argv, out="closed", environment={}, lines=lines)
         yield Row(
             f"{what} into a pipe that nobody reads",
             argv,

@@ -6,15 +6,15 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from textgen import command_line
-from textgen.command_line import print_json
 from textgen.engine.choice import require_train
 from textgen.errors import UserError
 from textgen.generator import GenerationConfig
+from textgen.output import as_text, complain, print_json
 from textgen.sweep import SweepConfig
 from textgen.training.config import TrainConfig
 
@@ -41,22 +41,32 @@ class GenerateCommand:
     def run(self) -> int:
         from textgen.generator import TextGenerator
 
-        prompt = _standard_input() if self.prompt in (None, "-") else self.prompt
+        prompt = _standard_input() if self.prompt in (None, "-") else as_text(self.prompt)
         generator = TextGenerator.load(self.model, self.engine)
         for warning in generator.read(prompt).warnings:
-            print(f"textgen: {warning}", file=sys.stderr)
+            complain("textgen", warning)
         settings = asdict(self.config)
         if self.json:
-            texts = generator.generate(prompt, n=self.n, **settings)
-            print_json({"model": generator.hash, **settings, "texts": [asdict(text) for text in texts]})
+            document: dict[str, Any] = {"model": generator.hash, **settings, "texts": []}
+            try:
+                for text in generator.generate_each(prompt, n=self.n, **settings):
+                    document["texts"].append(asdict(text))
+            except KeyboardInterrupt:
+                done = len(document["texts"])
+                document = {**document, "incomplete": f"{done:,} of {self.n:,} texts: stopped"}
+                raise
+            finally:
+                # What is done is not lost; settings that are refused have no document.
+                if document["texts"] or sys.exc_info()[0] is None:
+                    print_json(document)
         elif self.n == 1:
             print(prompt, end="", flush=True)
             for piece in generator.stream(prompt, **settings):
                 print(piece, end="", flush=True)
             print()
         else:
-            for index, text in enumerate(generator.generate(prompt, n=self.n, **settings)):
-                print(f"{'' if index == 0 else chr(10)}--- {index + 1}\n{text}")
+            for index, text in enumerate(generator.generate_each(prompt, n=self.n, **settings)):
+                print(f"{'' if index == 0 else chr(10)}--- {index + 1}\n{text}", flush=True)
         return 0
 
 
@@ -122,7 +132,7 @@ class EvaluateCommand:
             print_json(report)
             return 0
         for note in report["notes"]:
-            print(f"textgen: {note}", file=sys.stderr)
+            complain("textgen", note)
         print(f"{report['split']}; {report['tokens']:,} tokens, {report['characters']:,} characters")
         unit, least = report["token"], ", at least" * bool(report["unknown"])
         ends = ", line ends included" * report["lines"]
@@ -168,7 +178,7 @@ class SweepCommand:
         check_output(self.plot, "--plot", (".png",), model_files(BOX.find(self.model)))
         generator = TextGenerator.load(self.model, self.engine)
         for warning in (warning for prompt in self.prompts for warning in generator.read(prompt).warnings):
-            print(f"textgen: {warning}", file=sys.stderr)
+            complain("textgen", warning)
         report = sweep(generator, self.prompts, self.config)
         if self.plot:
             plot(report, self.plot)

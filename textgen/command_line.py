@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
-import os
+import signal
 import sys
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+from types import FrameType
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from textgen.errors import Interrupted, UserError
+from textgen.output import checked_output, complain, print_json
 from textgen.storage.box import Box
 from textgen.storage.bundle import CARD, read_header
 from textgen.storage.typed import typed_path, why_unreadable
@@ -32,26 +34,51 @@ def main(
 ) -> int:
     """Runs the subcommand that `argv` (the process's own unless told) names; returns the exit status.
 
-    Whatever the person can put right ends in one line on standard error and status 2, Ctrl-C in 130.
+    Whatever the person can put right ends in one line on standard error and status 2, a signal to stop in 130 (Ctrl-C) or
+    143 (SIGTERM), a reader of standard output that has gone in 141.
     """
     argv = sys.argv[1:] if argv is None else argv
-    if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="replace")  # a terminal without a sign for 犬 is no reason to stop
     try:
-        return _parse(prog, description, commands, argv).run() or 0
+        with checked_output(), ended_by_signal():
+            return _parse(prog, description, commands, argv).run() or 0
     except UserError as error:
-        print(f"{prog}: {error}", file=sys.stderr)
+        complain(prog, error)
         return 2
     except Interrupted as stopped:
-        print(f"{prog}: {stopped}", file=sys.stderr)
+        complain(prog, stopped)
         return 130
+    except Ended:
+        complain(prog, "stopped")
+        return 143
     except KeyboardInterrupt:
-        print(f"{prog}: stopped", file=sys.stderr)
+        complain(prog, "stopped")
         return 130
+    except MemoryError:
+        complain(prog, "out of memory; ask for less at a time")
+        return 2
     except BrokenPipeError:
-        # The reader (head, less) has gone; Python would complain once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+
+
+class Ended(KeyboardInterrupt):
+    """SIGTERM; what is done is kept as at Ctrl-C."""
+
+
+@contextlib.contextmanager
+def ended_by_signal() -> Iterator[None]:
+    """Within it SIGTERM raises `Ended`, where this is the main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise Ended
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _parse(
@@ -113,16 +140,6 @@ def _refuse(box: str, prog: str) -> NoReturn:
         if hint[0].startswith(("Perhaps", "Available")):
             message += f"; {hint[0][0].lower()}{' '.join(hint[:2])[1:]}"
     raise UserError(f"{message}; see {prog} --help")
-
-
-def print_json(document: Mapping[str, Any]) -> None:
-    """`document` on standard output, for scripts."""
-    print(json_text(document))
-
-
-def json_text(document: Mapping[str, Any]) -> str:
-    """`document` as every file and output of the project has it."""
-    return json.dumps(document, ensure_ascii=False, indent=1)
 
 
 def print_models(box: Box, as_json: bool) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, TypedDict, Unpack, overload
 
 from tyro.conf import UseAppendAction, arg
@@ -25,7 +26,8 @@ from textgen.text.tokenizer import BOS, EOS, PAD, UNK, CharTokenizer, Tokenizer
 
 _REPETITION_WINDOW = 64
 _LONGEST = 10_000_000
-_MOST = 10_000  # texts of a prompt; all are kept side by side
+_MOST = 10_000  # texts of a prompt
+_ROWS = 64  # texts side by side
 _SHARED = (
     "this text is read by two threads at once, and each would get a part of it; give each a stream of its own"
 )
@@ -171,15 +173,35 @@ class TextGenerator:
         range.
         """
         config = _config(settings)
+        prompts = [self.read(text) for text in ([prompt] if isinstance(prompt, str) else prompt)]
+        found = [list(texts) for texts in zip(*self._each(prompts, n, config), strict=True)]
+        return found[0] if isinstance(prompt, str) else found
+
+    def generate_each(
+        self, prompt: str = "", *, n: int = 1, **settings: Unpack[GenerationSettings]
+    ) -> Iterator[GeneratedText]:
+        """The texts that `generate` gives of a prompt, some at a time as they are done."""
+        for (text,) in self._each([self.read(prompt)], n, _config(settings)):
+            yield text
+
+    def _each(
+        self, prompts: Sequence[Prompt], n: int, config: GenerationConfig
+    ) -> Iterator[list[GeneratedText]]:
+        """The first text of each of `prompts`, the second of each, and so on."""
         if not 1 <= n <= _MOST:
             raise UserError(f"n: {n} is outside 1 to {_MOST:,}")
-        prompts = [self.read(text) for text in ([prompt] if isinstance(prompt, str) else prompt)]
-        rows = [_Row(prompt, self, config) for prompt in prompts for _ in range(n)]
-        for _ in self._read_on(rows, config, [*range(n)] * len(prompts)):
-            pass
-        texts = [row.result() for row in rows]
-        found = [texts[i : i + n] for i in range(0, len(texts), n)]
-        return found[0] if isinstance(prompt, str) else found
+        if config.seed is None:  # one for all blocks
+            config = replace(config, seed=secrets.randbits(32))
+        if not prompts:
+            return
+        share = max(1, _ROWS // len(prompts))
+        for first in range(0, n, share):
+            keys = range(first, min(n, first + share))
+            rows = [_Row(prompt, self, config) for _ in keys for prompt in prompts]
+            for _ in self._read_on(rows, config, [key for key in keys for _ in prompts]):
+                pass
+            texts = [row.result() for row in rows]
+            yield from (texts[i : i + len(prompts)] for i in range(0, len(texts), len(prompts)))
 
     def stream(self, prompt: str = "", **settings: Unpack[GenerationSettings]) -> Iterator[str]:
         """What follows `prompt`, piece by piece as it comes; joined, it is the text that `generate` gives.

@@ -22,8 +22,8 @@ from app.work.sessions import let_go
 from captioner import Captioner
 from captioner.network.decoding import DecodingConfig
 from captioner.report import exports
-from textgen.command_line import json_text
 from textgen.errors import UserError
+from textgen.output import json_text
 
 _FEW = 10  # cards that are drawn in no time
 

@@ -164,6 +164,11 @@ def _json_rows(file: Path, text: str, named: Columns, notes: list[str]) -> Itera
         data, end = None, len(text)
     rest = text[end:].strip()
     if file.suffix.lower() == ".jsonl" or rest.startswith("{"):
+        if isinstance(data, dict) and "photo" in data and isinstance(data.get("captions"), list):
+            lines = [line for line in text.split("\n") if line.strip()]
+            return _photos(
+                file, {"photos": [parse_json(file, line, n) for n, line in enumerate(lines, 1)]}, notes
+            )
         return formats.read_jsonl(file, text, entry)
     if data is None or rest:
         data = parse_json(file, text)  # says what is wrong

@@ -14,6 +14,7 @@ from captioner.network.decoding import Caption, DecodingConfig
 from captioner.pictures.files import SUFFIXES
 from captioner.pictures.refusals import ImageError
 from captioner.report.web import element, embedded, web_page
+from textgen.output import as_text
 
 _CAPTIONS = "captions.csv"  # a name that `captioner train` looks for
 _PICTURES = "Images"
@@ -34,17 +35,23 @@ def captions_document(
     config: DecodingConfig,
     photos: Iterable[tuple[str, Sequence[Caption] | ImageError]],
     counting: Mapping[str, str] | None = None,
+    incomplete: str | None = None,
 ) -> dict[str, Any]:
     """What `captioner caption --json` prints: of each photo its captions, or why it has none.
 
     `model` is the hash of the model's weights; `counting` says, by a photo's name, which caption it shall have,
-    where a person has chosen or written one.
+    where a person has chosen or written one; `incomplete` why there are not all photos, where that is so.
     """
-    entries = [_entry(name, found, (counting or {}).get(name)) for name, found in photos]
-    return {"model": model, **asdict(config), "photos": entries}
+    entries = [photo_entry(name, found, (counting or {}).get(name)) for name, found in photos]
+    left = {} if incomplete is None else {"incomplete": incomplete}
+    return {"model": model, **asdict(config), **left, "photos": entries}
 
 
-def _entry(name: str, found: Sequence[Caption] | ImageError, counting: str | None) -> dict[str, Any]:
+def photo_entry(
+    name: str, found: Sequence[Caption] | ImageError, counting: str | None = None
+) -> dict[str, Any]:
+    """A photo of `captions_document`, and a line of `captioner caption --jsonl`."""
+    name = as_text(name)
     if isinstance(found, ImageError):
         return {"photo": name, "error": str(found)}
     return {
