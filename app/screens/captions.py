@@ -14,6 +14,7 @@ from streamlit.delta_generator import DeltaGenerator
 from app.cards import views
 from app.cards.caption import caption_card, quick_caption_card
 from app.cards.controls import caption_controls
+from app.cards.refused import name_refused
 from app.work.gate import Busy
 from app.work.limits import limits
 from app.work.photos import EXAMPLES, Album, Photo, caption_photos, waiting
@@ -45,6 +46,7 @@ def page() -> None:
             if _read(album, sources, "Reading"):
                 album.uploads += 1
                 st.rerun()
+    name_refused(limits().upload_mb, album.cleared)
     for refusal in album.refusals:
         views.show_error(refusal)
     if album.photos:
@@ -57,8 +59,7 @@ def _given(album: Album) -> list[Path | BinaryIO]:
     with st.container(key="more" if album.photos else "way-in"):
         given: list[Path | BinaryIO] = list(
             st.file_uploader(
-                "Photos",
-                type="image",
+                "Photos",  # of any name: what the widget refuses by its ending nobody would hear of
                 accept_multiple_files=True,
                 max_upload_size=limits().upload_mb,
                 key=f"photos-{album.uploads}",

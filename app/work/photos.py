@@ -94,6 +94,9 @@ class Album:
     uploads: int = 0
     """How many uploads have been taken; a part of the key of the widgets, which so become empty again."""
 
+    cleared: int = 0
+    """How often all photos were taken away."""
+
     def take(self, sources: Sequence[Path | BinaryIO], size: int) -> Iterator[int]:
         """Reads photos for a model of pictures of `size` pixels a side; yields how many of them are done.
 
@@ -132,6 +135,7 @@ class Album:
     def clear(self) -> None:
         """Removes all photos, and what is told of the last upload."""
         self.photos, self.refusals = [], []
+        self.cleared += 1
 
     def go_on(self) -> None:
         """After a stop."""
