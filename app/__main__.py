@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+from streamlit import net_util
 from streamlit.web.cli import main
 
 from app.work import resources
@@ -10,6 +11,8 @@ from app.work.sessions import forget_those_who_left
 from textgen.training.memory import return_freed_memory
 
 if __name__ == "__main__":
+    # It would ask a web service for this machine's address in the world, to print it and to compare visitors' with it.
+    net_util.get_external_ip = lambda: None
     return_freed_memory()
     forget_those_who_left()
     resources.warm_up()
