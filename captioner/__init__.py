@@ -3,12 +3,15 @@
 from typing import TYPE_CHECKING
 
 from captioner.version import __version__
+from textgen import telemetry
 
 if TYPE_CHECKING:
     from captioner.caption import Captioner
     from captioner.network.decoding import Caption
 
 __all__ = ["Caption", "Captioner", "__version__"]
+
+telemetry.turn_off()
 
 
 def __getattr__(name: str) -> type:

@@ -2,10 +2,14 @@
 
 from typing import TYPE_CHECKING
 
+from textgen import telemetry
+
 if TYPE_CHECKING:
     from textgen.generator import GeneratedText, TextGenerator
 
 __all__ = ["GeneratedText", "TextGenerator"]
+
+telemetry.turn_off()
 
 
 def __getattr__(name: str) -> type:

@@ -17,6 +17,7 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
+from textgen.engine.session import runtime
 from textgen.storage.weights import SCALE
 
 _FIRST = 2  # convolutions that stay in float32
@@ -56,6 +57,7 @@ def quantized(
 
     `pixels` (B, S, S, 3), uint8, are what it is calibrated on. A weight W becomes the initializers W and W.scale.
     """
+    runtime()
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 
     graph = _with_initializers(graph)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
 
 import numpy as np
 
 from textgen.decoder.config import DecoderConfig
 from textgen.engine.onnx_weights import arrays_of, decoder_arrays
 from textgen.engine.protocol import PART
+from textgen.engine.session import Session, session
 from textgen.errors import UserError
 from textgen.storage.bundle import WEIGHTS, Bundle, describing
 from textgen.storage.graphs import read_graphs
@@ -27,35 +27,6 @@ class OnnxState:
     attention: np.ndarray | None = (
         None  # of the last call, before the mean over heads: (B, heads, N / B x T, L)
     )
-
-
-class Session(Protocol):
-    """What is used of ONNX Runtime's session, which comes without types."""
-
-    def run(self, outputs: None, feed: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-        """All outputs, in the graph's order."""
-
-
-def session(graph: bytes, arrays: Mapping[str, np.ndarray], threads: int) -> Session:
-    """An ONNX Runtime session of a graph whose weights are `arrays`, all of them.
-
-    Raises UserError when the two do not fit.
-    """
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    # Threads wait busily within a run, not after it, when other work wants the cores.
-    options.add_session_config_entry("session.force_spinning_stop", "1")
-    values = [onnxruntime.OrtValue.ortvalue_from_numpy(array) for array in arrays.values()]
-    options.add_external_initializers(list(arrays), values)
-    try:
-        made: Session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-        return made
-    except Exception as error:  # its exceptions have no base of their own
-        raise UserError(f"the ONNX graph does not fit the weights: {str(error).splitlines()[0]}") from error
 
 
 class OnnxEngine:

@@ -236,7 +236,7 @@ def test_a_picture_that_is_being_seen_keeps_no_other_waiting(monkeypatch):
                 assert done.wait(60)
             return [self.threads]
 
-    monkeypatch.setattr("textgen.engine.onnx.session", Session)
+    monkeypatch.setattr("textgen.engine.session.session", Session)
     see, pixels = onnx_eyes(b"", {}), np.zeros((1, 8, 8, 3), np.uint8)
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(see, pixels)
