@@ -29,9 +29,9 @@ _log = logging.getLogger(__name__)
 
 
 def style() -> None:
-    """The style sheet, and the script of `copyable`, once a run."""
+    """The style sheet, and the scripts of `copyable` and of uploads, once a run."""
     st.html(_HERE.with_name("style.css"))
-    script = _HERE.with_name("copy.js").read_text(encoding="utf-8")
+    script = "\n".join(_HERE.with_name(name).read_text(encoding="utf-8") for name in ("copy.js", "offered.js"))
     with st.container(key="script"):
         st.html(f"<script>{script}</script>", unsafe_allow_javascript=True)
 

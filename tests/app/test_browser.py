@@ -297,3 +297,33 @@ def test_visitors_do_not_see_each_others_photos(chromium, address, captioner):
         for page, name in ((one, "cat.jpg"), (other, "rocket.jpg")):
             assert caption(card(page, 1)) == captioner.caption(EXAMPLES / name, n=3)[0].text
             assert page.locator("[class*=st-key-card-]").count() == 1
+
+
+def test_every_file_of_a_drop_is_captioned_or_stays_named_with_its_reason(chromium, address, tmp_path):
+    drop = {
+        "good.jpg": ROCKET,
+        "noending": ROCKET,
+        "toolarge.jpg": ROCKET + bytes(22 << 20),
+        "livephoto.mov": b"\0\0\0\x14ftypqt  " + bytes(200),
+        "report.pdf": b"%PDF-1.4 nothing",
+    }
+    for name, data in drop.items():
+        (tmp_path / name).write_bytes(data)
+    with visit(chromium, address) as page:
+        upload(page, *(tmp_path / name for name in drop))
+        card(page, 2)
+        wait_until_idle(page)
+        page.wait_for_timeout(1500)
+        text = page.locator("body").inner_text()
+        assert "2 photos" in text and "noending" in text
+        for refusal in (
+            "toolarge.jpg: 22 MB is more than the limit of 20 MB",
+            "livephoto.mov: not a picture: looks like a video",
+            "report.pdf: not a picture: looks like a PDF",
+        ):
+            assert refusal in text
+        # They are of the last upload.
+        upload(page, tmp_path / "good.jpg")
+        card(page, 3)
+        wait_until_idle(page)
+        assert "toolarge.jpg" not in page.locator("body").inner_text()
