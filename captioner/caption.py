@@ -22,7 +22,9 @@ from captioner.pictures.load import Copy, Source, own_copy, picture_pixels
 from captioner.pictures.refusals import ImageError, ImageLimits
 from textgen.decoding.generate import Generated
 from textgen.decoding.one_reader import OneReader
+from textgen.engine.forks import renew_in_children
 from textgen.engine.protocol import StepModel
+from textgen.engine.reloading import Origin, Reloadable
 from textgen.errors import UserError
 from textgen.storage.bundle import Header
 from textgen.text.tokenizer import Tokenizer
@@ -54,8 +56,8 @@ class _Seen(NamedTuple):
     """(S, S, 3), uint8, or why it has none."""
 
 
-class Captioner:
-    """A captioning model ready for use; safe to call from several threads."""
+class Captioner(Reloadable):
+    """A captioning model ready for use; safe to call from several threads, in forked children, and to send to others."""
 
     def __init__(
         self,
@@ -71,8 +73,8 @@ class Captioner:
         """`workers` are the threads that caption at a time; an engine that uses all cores by itself wants one."""
         self._see = see
         self.workers = workers
-        # More threads than cores would wait for one another in the middle of their work.
-        self._working = Semaphore(workers)
+        self.renew_after_fork()
+        renew_in_children(self)
         self._engine = engine
         self.tokenizer = tokenizer
         self.size = size
@@ -84,13 +86,20 @@ class Captioner:
         self.confidence = confidence
         """What says how sure a caption is, where the model was calibrated."""
 
+    def renew_after_fork(self) -> None:
+        # More threads than cores would wait for one another in the middle of their work.
+        self._working = Semaphore(self.workers)
+
     @classmethod
     def load(cls, model: str | os.PathLike[str] | None = None, engine: str = "auto") -> Captioner:
         """A model in the box by its name, or the one in a folder. Raises UserError naming what is wrong with it.
 
         `engine` is `onnx` (ONNX Runtime), `torch`, or `auto`: the first where the model has graphs.
         """
-        return cls(*load_model(BOX.find(model), engine))
+        folder = BOX.find(model)
+        loaded = cls(*load_model(folder, engine))
+        loaded.origin = Origin.of(folder, BOX, engine)
+        return loaded
 
     @overload
     def caption(self, pictures: Source, **settings: Unpack[CaptionSettings]) -> list[Caption]: ...
@@ -163,7 +172,15 @@ class Captioner:
         left = self._taken(pictures, limits)
         turns = iter(lambda: list(islice(left, batch * self.workers)), [])
         under_way: deque[Future[list[list[Caption] | ImageError]]] = deque()
-        pool = ThreadPoolExecutor(self.workers)
+        pool, process = ThreadPoolExecutor(self.workers), os.getpid()
+
+        def first() -> list[list[Caption] | ImageError]:
+            if os.getpid() != process:  # its threads are in the parent only, and would be waited for in vain
+                raise UserError(
+                    "captions under way stay in the process that began them; begin anew in the child"
+                )
+            return under_way.popleft().result()
+
         try:
             for sources in turns:
                 if len(sources) == 1 and not under_way:
@@ -173,9 +190,9 @@ class Captioner:
                 for start in range(0, len(sources), share):
                     under_way.append(pool.submit(work, sources[start : start + share]))
                 while under_way and (len(under_way) > self.workers or under_way[0].done()):
-                    yield from under_way.popleft().result()
+                    yield from first()
             while under_way:
-                yield from under_way.popleft().result()
+                yield from first()
         finally:
             pool.shutdown(cancel_futures=True)
 

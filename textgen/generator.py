@@ -16,6 +16,7 @@ from textgen.decoding.likelihood import Score, score
 from textgen.decoding.one_reader import OneReader
 from textgen.decoding.sampling import SamplingConfig
 from textgen.engine.protocol import StepModel
+from textgen.engine.reloading import Origin, Reloadable
 from textgen.engine.text_model import BOX, load_model
 from textgen.errors import UserError
 from textgen.storage.bundle import Header
@@ -112,8 +113,8 @@ class GeneratedText:
         return self.prompt + self.text
 
 
-class TextGenerator:
-    """A text model ready for use; safe to call from several threads."""
+class TextGenerator(Reloadable):
+    """A text model ready for use; safe to call from several threads, in forked children, and to send to others."""
 
     def __init__(
         self,
@@ -143,7 +144,9 @@ class TextGenerator:
         `engine` is `onnx` (ONNX Runtime), `torch`, or `auto`: the first where the model has graphs.
         """
         folder = BOX.find(model)
-        return cls(*load_model(folder, engine), CopyIndex.load(folder))
+        loaded = cls(*load_model(folder, engine), CopyIndex.load(folder))
+        loaded.origin = Origin.of(folder, BOX, engine)
+        return loaded
 
     def read(self, prompt: str) -> Prompt:
         """What the model reads of `prompt`."""

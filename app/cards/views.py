@@ -31,7 +31,9 @@ _log = logging.getLogger(__name__)
 def style() -> None:
     """The style sheet, and the scripts of `copyable` and of uploads, once a run."""
     st.html(_HERE.with_name("style.css"))
-    script = "\n".join(_HERE.with_name(name).read_text(encoding="utf-8") for name in ("copy.js", "offered.js"))
+    script = "\n".join(
+        _HERE.with_name(name).read_text(encoding="utf-8") for name in ("copy.js", "offered.js")
+    )
     with st.container(key="script"):
         st.html(f"<script>{script}</script>", unsafe_allow_javascript=True)
 

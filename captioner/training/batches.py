@@ -118,11 +118,11 @@ class PictureBatches(_CaptionBatches):
         self._size = size
         self._smallest = smallest
         self._mirrored = [can_mirror(example) for example in examples]
-        self._threads = ThreadPoolExecutor(2)
 
     def _pictures(self, indices: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         draws = rng.random((len(indices), 5))
-        return np.stack(list(self._threads.map(self._picture, indices, draws)))
+        with ThreadPoolExecutor(2) as threads:  # of the batch only: a forked child would wait for older ones
+            return np.stack(list(threads.map(self._picture, indices, draws)))
 
     def _picture(self, index: int, draws: np.ndarray) -> np.ndarray:
         image = load_image(self._examples[index].path, size=(self._size, self._size))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from threading import Lock
 from typing import Protocol
 from weakref import WeakSet
 
@@ -14,6 +15,8 @@ class Forked(Protocol):
         """Makes it usable in the child, where no other thread runs yet."""
 
 
+undivided = Lock()
+"""Held over work that takes locks which nobody can renew, as a library's own: a fork waits until it is done."""
 _known: WeakSet[Forked] = WeakSet()
 
 
@@ -23,9 +26,10 @@ def renew_in_children(thing: Forked) -> None:
 
 
 def _renew() -> None:
+    undivided.release()  # the fork took it
     for thing in list(_known):
         thing.renew_after_fork()
 
 
 if hasattr(os, "register_at_fork"):  # there are none on Windows
-    os.register_at_fork(after_in_child=_renew)
+    os.register_at_fork(before=undivided.acquire, after_in_parent=undivided.release, after_in_child=_renew)

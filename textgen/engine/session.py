@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Mapping
-from threading import Lock
 from types import ModuleType
 from typing import Any, Protocol
 
 import numpy as np
 
-from textgen.engine.forks import renew_in_children
+from textgen.engine.forks import renew_in_children, undivided
 from textgen.errors import UserError
 
 
@@ -43,8 +42,8 @@ class _Session:
 
     def __init__(self, graph: bytes, arrays: Mapping[str, np.ndarray], threads: int):
         self._parts = graph, arrays, threads
-        self._made: Any = _make(*self._parts)
-        self._making = Lock()
+        self._made: Any = None
+        self._session()
         renew_in_children(self)
 
     def run(self, outputs: None, feed: Mapping[str, np.ndarray]) -> list[np.ndarray]:
@@ -54,11 +53,11 @@ class _Session:
     def renew_after_fork(self) -> None:
         # Never freed, not at the child's end either: that would wait for its threads, which only the parent has.
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._made))
-        self._made, self._making = None, Lock()
+        self._made = None
 
     def _session(self) -> Any:
         if self._made is None:
-            with self._making:
+            with undivided:
                 if self._made is None:
                     self._made = _make(*self._parts)
         return self._made

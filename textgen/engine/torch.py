@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from textgen.engine.forks import renew_in_children
 from textgen.engine.protocol import PART
 
 if TYPE_CHECKING:
@@ -27,6 +28,11 @@ class TorchEngine:
         self.vocab_size = decoder.config.vocab_size
         with torch.inference_mode():
             self._table = decoder.gate_table()
+        renew_in_children(self)
+
+    def renew_after_fork(self) -> None:
+        # OpenMP waits for ever for threads that only the parent has.
+        self._torch.set_num_threads(1)
 
     def _tensor(self, array: np.ndarray) -> Tensor:
         return self._torch.from_numpy(np.require(array, requirements=["C", "W"])).to(self._device)
