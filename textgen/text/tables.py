@@ -65,8 +65,14 @@ def _record(
 ) -> tuple[list[str], int]:
     """The cells of the record that begins at a line, and how many lines it has; 0 as `width` is any."""
     why = "malformed"
-    if delimiter != "|":  # Flickr30k's results.csv, where quotation marks mean nothing
-        part = (line + "\n" for line in lines[at : at + _MOST_LINES])
+    if '"' not in lines[at]:  # as most are, and ten times as fast
+        cells = [cell.lstrip(" ") for cell in lines[at].split(delimiter)]
+        if not exact:
+            return cells, 1
+        if len(cells) >= width and not any(cell.strip() for cell in cells[width:]):
+            return cells[:width], 1
+    elif delimiter != "|":  # Flickr30k's results.csv, where quotation marks mean nothing
+        part = (lines[place] + "\n" for place in range(at, min(at + _MOST_LINES, len(lines))))
         reader = csv.reader(part, delimiter=delimiter, strict=True, skipinitialspace=True)
         try:
             cells = next(reader)

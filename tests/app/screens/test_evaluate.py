@@ -154,8 +154,8 @@ def test_files_are_called_as_the_visitor_calls_them(page, files, tmp_path, tempo
     [
         (b"", "said.csv: is empty"),
         (b"image,caption\na.jpg,a dog\n", "said.csv: no prediction for 2 of 3 pictures"),
-        (b"image,caption\n\xff\xfe,x\n", "said.csv, line 2: not UTF-8"),
-        ((EXAMPLES / "cat.jpg").read_bytes(), "said.csv: not a text file; give a file of captions"),
+        (b"image,caption\n\xff\xfe,x\n", "said.csv: line 2, byte 14 is not UTF-8"),
+        ((EXAMPLES / "cat.jpg").read_bytes(), "said.csv: line 1, byte 4 is NUL: not a text file"),
         (b'{"a": 1', "said.csv: no captions recognised|said.csv, .*not JSON"),
         (b"image,caption\na.jpg,x\na.jpg,y\n", "said.csv: picture 'a.jpg' has two captions"),
     ],
