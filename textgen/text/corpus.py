@@ -114,13 +114,18 @@ def _texts(path: Path, lines: bool, columns: Sequence[str], notes: list[str]) ->
     if not text.strip():
         raise UserError(f"{path}: is empty; give a file with text in it")
     if columns:
-        rows, left_out = _rows(path, text, columns)
+        rows, left_out, longer = _rows(path, text, columns)
+        if longer:
+            notes.append(
+                f"{path}: {longer} rows have more cells than the first; what is beyond is not read: put cells with "
+                "delimiters into quotation marks"
+            )
         if left_out:
             notes.append(f"{path}: {left_out} rows without text in these columns are left out")
         if not rows:
             raise UserError(f"{path}: no row has text in these columns; choose others, or another file")
         return rows
-    if path.suffix.lower() == ".csv":
+    if path.suffix.lower() in (".csv", ".tsv"):
         first = str(_table(path, text, ())[0])
         raise UserError(f"{path}: a CSV; choose --columns by number or name; its first row is {first[:300]}")
     return [line.strip() for line in text.split("\n") if line.strip()] if lines else [text]
@@ -183,9 +188,10 @@ def _header(line: str, delimiter: str) -> list[str]:
     return [cell.strip().strip('"') for cell in line.split(delimiter)]
 
 
-def _rows(path: Path, text: str, columns: Sequence[str]) -> tuple[list[str], int]:
-    """The chosen cells of each row as one line, and how many rows have none."""
+def _rows(path: Path, text: str, columns: Sequence[str]) -> tuple[list[str], int, int]:
+    """The chosen cells of each row as one line; how many rows have none, and how many more cells than the first row."""
     table = _table(path, text, columns)
+    longer = sum(len(row) > len(table[0]) for row in table)
     if all(column.isdecimal() for column in columns):
         places = [int(column) - 1 for column in columns]
         if min(places) < 0 or max(places) >= len(table[0]):
@@ -201,4 +207,4 @@ def _rows(path: Path, text: str, columns: Sequence[str]) -> tuple[list[str], int
         table = table[1:]
     rows = [" ".join(" ".join(row[p] for p in places if p < len(row)).split()) for row in table]
     kept = [row for row in rows if row]
-    return kept, len(rows) - len(kept)
+    return kept, len(rows) - len(kept), longer

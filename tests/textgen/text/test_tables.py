@@ -96,3 +96,17 @@ def test_a_corpus_may_have_semicolons_and_say_so(tmp_path, text, encoding, colum
     corpus = load_corpus([path], columns=columns, held_out=0.5)
     texts = [*corpus.train, *corpus.held_out]
     assert texts[-2:] == ["a cat", "a dog"]
+
+
+def test_rows_with_too_many_cells_are_counted(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text("title,text\n1,a cat\n2,a dog, running\n3,a bird\n4,a fish\n")
+    (note,) = load_corpus([path], columns=["text"]).notes
+    assert note.startswith(f"{path}: 1 rows have more cells than the first")
+
+
+def test_a_table_of_tabs_is_no_prose(tmp_path):
+    path = tmp_path / "table.tsv"
+    path.write_text("title\ttext\n1\ta cat\n")
+    with pytest.raises(UserError, match="choose --columns"):
+        load_corpus([path])
