@@ -249,7 +249,7 @@ class _Fit(Generic[Batch]):
         saved = judged = time.monotonic()
         started = saved - progress["seconds"]
         self.model.train()
-        bar = _bar(self.batches, progress["epoch"], progress["position"], self.label)
+        bar = _bar(self._readable_batches(), len(self.batches), progress, self.label)
         for batch in bar:
             self.step(batch)
             progress["position"] += 1
@@ -285,6 +285,17 @@ class _Fit(Generic[Batch]):
         self.save()
         if stop.is_set():
             raise Interrupted(f"stopped after epoch {self.progress['epoch']}; continue with --resume")
+
+    def _readable_batches(self) -> Iterator[Batch]:
+        """The rest of the epoch's; when one cannot be made, as of a file that is gone, what was learnt is kept."""
+        try:
+            yield from self.batches.epoch(self.progress["epoch"], self.progress["position"])
+        except UserError as error:
+            if self.bad_in_a_row == 0:
+                self.save()
+            raise UserError(
+                f"{error}; what was learnt is kept: mend it, and continue with --resume"
+            ) from error
 
     def step(self, batch: Batch) -> None:
         progress, step = self.progress, self.progress["epoch"] * len(self.batches) + self.progress["position"]
@@ -339,12 +350,12 @@ def _rank(metrics: dict[str, float]) -> float:
     return -math.inf if math.isnan(metrics["score"]) else metrics["score"]
 
 
-def _bar(batches: Batches[Batch], epoch: int, start: int, label: str) -> tqdm[Batch]:
-    description = f"{label} epoch {epoch + 1}".strip()
+def _bar(batches: Iterator[Batch], total: int, progress: _Progress, label: str) -> tqdm[Batch]:
+    description = f"{label} epoch {progress['epoch'] + 1}".strip()
     return tqdm(
-        batches.epoch(epoch, start),
-        total=len(batches),
-        initial=start,
+        batches,
+        total=total,
+        initial=progress["position"],
         desc=description,
         mininterval=1,
         leave=False,

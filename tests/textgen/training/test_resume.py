@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.helpers.paths import ROOT
-from tests.helpers.tiny_fits import CONFIG, EPOCHS, STEPS, Numbers, Text, stop_at, train
+from tests.helpers.tiny_fits import CONFIG, EPOCHS, STEPS, Numbers, Shuffled, Text, stop_at, train
 from textgen.errors import Interrupted, UserError
 from textgen.training.checkpoint import load_state
 from textgen.training.trainer import FitConfig
@@ -39,6 +39,25 @@ def test_stopped_after_every_single_step_is_straight_through(tmp_path):
     for step in range(STEPS * EPOCHS):
         with pytest.raises(Interrupted):
             train(tmp_path / "torn", at=stop_at(step, signal.SIGINT), resume=True)
+    assert train(tmp_path / "torn", resume=True).same_as(train(tmp_path / "straight"))
+
+
+@pytest.mark.parametrize("step", [0, 1, STEPS, STEPS + 2])
+def test_a_batch_that_cannot_be_made_costs_nothing_that_was_learnt(tmp_path, monkeypatch, step):
+    whole = Shuffled.epoch
+
+    def torn(self, epoch, start):
+        for position, batch in enumerate(whole(self, epoch, start), start):
+            if epoch * STEPS + position == step:
+                raise UserError("p7.jpg: no such file")
+            yield batch
+
+    monkeypatch.setattr(Shuffled, "epoch", torn)
+    with pytest.raises(
+        UserError, match=r"^p7\.jpg: no such file; what was learnt is kept: mend it, and continue"
+    ):
+        train(tmp_path / "torn")
+    monkeypatch.setattr(Shuffled, "epoch", whole)
     assert train(tmp_path / "torn", resume=True).same_as(train(tmp_path / "straight"))
 
 
