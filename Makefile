@@ -29,7 +29,8 @@ style: .venv-test/installed
 	$(TEST_BIN)/mypy
 
 test: .venv/installed style
-	LIGHT_PYTHON=$(BIN)/python $(TEST_BIN)/python -m pytest
+	$(TEST_BIN)/python -m pytest -m alone
+	LIGHT_PYTHON=$(BIN)/python $(TEST_BIN)/python -m pytest -m "not alone" --numprocesses 2 --dist loadfile
 
 test-quick: style
 	$(TEST_BIN)/python -m pytest -m "not slow" --numprocesses 2

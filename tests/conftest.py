@@ -18,6 +18,7 @@ from tests.helpers.paths import SHARED
 _TRAINS = {"dev_evaluation", "tiny_model", "tiny_settings"}
 _STARTS = {"java"}
 _DRIVES = {"chromium"}
+_PAGE = Path(__file__).with_name("app")
 _QUICK, _PAGES, _LONG = range(3)  # the order in which they run
 
 
@@ -30,6 +31,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if _kind(item) != _QUICK:
             item.add_marker(pytest.mark.slow)
+        if _PAGE in item.path.parents:
+            item.add_marker(pytest.mark.alone)
     items.sort(key=_kind)
 
 
@@ -37,7 +40,7 @@ def _kind(item: pytest.Item) -> int:
     fixtures = set(getattr(item, "fixturenames", ()))
     if fixtures & (_TRAINS | _DRIVES):
         return _LONG
-    if fixtures & _STARTS or Path(__file__).with_name("app") in item.path.parents:
+    if fixtures & _STARTS or _PAGE in item.path.parents:
         return _PAGES
     return _LONG if item.get_closest_marker("slow") else _QUICK
 
