@@ -34,51 +34,67 @@ def main(
 ) -> int:
     """Runs the subcommand that `argv` (the process's own unless told) names; returns the exit status.
 
-    Whatever the person can put right ends in one line on standard error and status 2, a signal to stop in 130 (Ctrl-C) or
-    143 (SIGTERM), a reader of standard output that has gone in 141.
+    Whatever the person can put right ends in one line on standard error and status 2, a signal to stop in 130 (Ctrl-C),
+    143 (SIGTERM) or 129 (SIGHUP), a reader of standard output that has gone in 141.
     """
     argv = sys.argv[1:] if argv is None else argv
-    try:
-        with checked_output(), ended_by_signal():
-            return _parse(prog, description, commands, argv).run() or 0
-    except UserError as error:
-        complain(prog, error)
-        return 2
-    except Interrupted as stopped:
-        complain(prog, stopped)
-        return 130
-    except Ended:
-        complain(prog, "stopped")
-        return 143
-    except KeyboardInterrupt:
-        complain(prog, "stopped")
-        return 130
-    except MemoryError:
-        complain(prog, "out of memory; ask for less at a time")
-        return 2
-    except BrokenPipeError:
-        return 141
+    with ended_by_signal():
+        try:
+            with checked_output():
+                return _parse(prog, description, commands, argv).run() or 0
+        except UserError as error:
+            complain(prog, error)
+            return 2
+        except Interrupted as stopped:
+            complain(prog, stopped)
+            return 130
+        except Ended as ended:
+            complain(prog, "stopped")
+            return 128 + ended.number
+        except KeyboardInterrupt:
+            complain(prog, "stopped")
+            return 130
+        except MemoryError:
+            complain(prog, "out of memory; ask for less at a time")
+            return 2
+        except BrokenPipeError:
+            return 141
 
 
 class Ended(KeyboardInterrupt):
-    """SIGTERM; what is done is kept as at Ctrl-C."""
+    """A signal to stop; what is done is kept."""
+
+    def __init__(self, number: int):
+        super().__init__()
+        self.number = number
 
 
 @contextlib.contextmanager
 def ended_by_signal() -> Iterator[None]:
-    """Within it SIGTERM raises `Ended`, where this is the main thread."""
+    """Within it Ctrl-C, SIGTERM and a closed terminal raise `Ended`, once, where this is the main thread.
+
+    More of them, while what is done is written, would lose it: they are ignored. So is what was ignored before, as by
+    `nohup`.
+    """
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    before = {number: signal.getsignal(number) for number in numbers}
+    heard = [number for number in numbers if before[number] is not signal.SIG_IGN]
 
     def end(number: int, frame: FrameType | None) -> None:
-        raise Ended
+        for other in heard:
+            signal.signal(other, signal.SIG_IGN)
+        raise Ended(number)
 
-    before = signal.signal(signal.SIGTERM, end)
+    for number in heard:
+        signal.signal(number, end)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number in heard:
+            signal.signal(number, before[number] or signal.SIG_DFL)
 
 
 def _parse(

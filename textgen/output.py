@@ -93,7 +93,9 @@ def print_json(document: Mapping[str, Any], indent: int | None = 1) -> None:
     data = (json_text(document, indent) + "\n").encode("utf-8", "backslashreplace")
     sys.stdout.flush()
     if buffer := getattr(sys.stdout, "buffer", None):
-        buffer.write(data)
+        rest = memoryview(data)
+        while rest:  # unbuffered (PYTHONUNBUFFERED), a call may write a part
+            rest = rest[buffer.write(rest) :]
         buffer.flush()
     else:
         sys.stdout.write(data.decode())

@@ -42,6 +42,25 @@ def test_a_disk_that_fills_is_told(monkeypatch, room):
             print("a line of a caption")
 
 
+def test_a_write_that_takes_a_part_is_gone_on_with(monkeypatch):
+    """As of an output without a buffer, PYTHONUNBUFFERED: a disk that fills takes what fits."""
+
+    class Partly(io.RawIOBase):
+        data = b""
+
+        def writable(self):
+            return True
+
+        def write(self, data):
+            self.data += bytes(data[:7])
+            return min(7, len(data))
+
+    raw = Partly()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, write_through=True))
+    print_json({"name": "a name that is longer than a part"})
+    assert json.loads(raw.data)["name"] == "a name that is longer than a part"
+
+
 def test_an_output_that_is_closed_is_told(monkeypatch):
     monkeypatch.setattr(sys, "stdout", None)
     with (
@@ -101,18 +120,28 @@ def many(tmp_path_factory):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("option", "number", "status"), [("--json", signal.SIGINT, 130), ("--jsonl", signal.SIGTERM, 143)]
+    ("option", "number", "status"),
+    [("--json", signal.SIGINT, 130), ("--jsonl", signal.SIGTERM, 143), ("--jsonl", signal.SIGHUP, 129)],
 )
 def test_what_is_done_is_written_when_it_is_stopped(many, tmp_path, option, number, status):
     out = tmp_path / "out"
     command = [sys.executable, "-m", "captioner", "caption", str(many), option]
     with out.open("wb") as file:
-        process = subprocess.Popen(command, cwd=ROOT, stdout=file, stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            stdout=file,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),  # whatever started these tests ignores
+        )
         if option == "--json":
             time.sleep(8)  # nothing shows how far it is
         while option == "--jsonl" and not out.stat().st_size and process.poll() is None:
             time.sleep(0.1)
         process.send_signal(number)
+        time.sleep(0.1)
+        process.send_signal(number)  # of those who do not like to wait
         _, error = process.communicate(timeout=20)
     assert process.returncode == status and error == "captioner: stopped\n"
     text = out.read_text("utf-8")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import codecs
-import re
 from pathlib import Path
 
 from textgen.errors import UserError
 from textgen.storage.typed import why_unreadable
+from textgen.text.charsets import likely_charset
 
 _MARKS = {  # of UTF-32 first: one of them begins as UTF-16's does
     codecs.BOM_UTF32_LE: "utf-32",
@@ -16,24 +16,7 @@ _MARKS = {  # of UTF-32 first: one of them begins as UTF-16's does
     codecs.BOM_UTF16_BE: "utf-16",
     codecs.BOM_UTF8: "utf-8-sig",
 }
-_GUESSED = 200_000  # bytes that a guess is made from
-_TELLING = 8  # bytes beyond ASCII, without which statistics tell nothing
 _SHOWN = 24  # characters
-_WESTERN = "cp1252"
-_LATIN = re.compile(r"[A-Za-zÀ-žˇ˘˙˛˝\s\d\W_]*")
-_TORN = re.compile(r"[^\W\d_][^\w\s'’.,;:!?()\"«»„“”…–-]|\w[¡-¿×÷]\w")  # signs in the middle of words
-# Python's names of encodings as iconv has them; what is written by one and read by the other is the same text.
-_ICONV = {
-    "big5hkscs": "BIG5",
-    "cp932": "SHIFT-JIS",
-    "cp949": "EUC-KR",
-    "euc_jis_2004": "EUC-JP",
-    "euc_jisx0213": "EUC-JP",
-    "gb2312": "GBK",
-    "gb18030": "GBK",
-    "mac_cyrillic": "MACCYRILLIC",
-    "shift_jis_2004": "SHIFT-JIS",
-}
 
 
 def read_text(path: Path) -> str:
@@ -82,35 +65,6 @@ def decode_text(data: bytes, name: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def likely_encoding(data: bytes) -> tuple[str, str] | None:
-    """The encoding that `data`, which is no UTF-8, is likely to have, as iconv calls it, and its text; None for no guess."""
-    data = data[:_GUESSED]
-    western = _decoded(data, _WESTERN)
-    if western is not None and _TORN.search(western):
-        western = None
-    if sum(byte >= 0x80 for byte in data) < _TELLING:
-        return None if western is None else ("WINDOWS-1252", western)
-    from charset_normalizer import from_bytes
-
-    found = from_bytes(data).best()
-    encoding = found.encoding if found is not None else ""
-    text = _decoded(data, encoding)
-    # Of the encodings of Latin letters no statistics of a few lines tell one from another: the commonest is right
-    # unless it puts signs into words.
-    if western is not None and (text is None or _LATIN.fullmatch(text)):
-        return "WINDOWS-1252", western
-    if text is None or "\ufffd" in text:
-        return None
-    return _ICONV.get(encoding, encoding.upper().replace("_", "-").replace("CP125", "WINDOWS-125")), text
-
-
-def _decoded(data: bytes, encoding: str) -> str | None:
-    try:
-        return data.decode(encoding) if encoding else None
-    except (UnicodeDecodeError, LookupError):
-        return None
-
-
 def _advice(data: bytes) -> str:
     """What to do with text that is no UTF-8; no conversion whose result is not shown."""
     lenient = data.decode("utf-8", "replace")
@@ -121,10 +75,10 @@ def _advice(data: bytes) -> str:
             if damaged > 1
             else "the rest is; mend it there"
         )
-    found = likely_encoding(data)
-    if found is None:
+    charset = likely_charset(data)
+    if charset is None:
         return "save it as UTF-8"
-    encoding, text = found
+    encoding, text = charset.iconv, data.decode(charset.codec, "replace")
     words = next((line for line in text.splitlines() if not line.isascii()), text)
     first = next((place for place, sign in enumerate(words) if not sign.isascii()), 0)
     start = max(0, words.rfind(" ", 0, max(0, first)) + 1)

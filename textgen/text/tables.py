@@ -93,16 +93,26 @@ def _record(
 
 
 def _swallows(lines: Sequence[str], delimiter: str, width: int) -> bool:
-    """Whether the lines within a record are rows of their own: what an open quotation mark makes of them."""
-    within = lines[1:-1]
-    if width < 2 or len(within) < 2:
+    """Whether the lines of a record are rows of their own: what an open quotation mark makes of them.
+
+    They begin as its first one does - with a number, a picture's name - or have as many cells, with no space after a
+    delimiter, as prose has.
+    """
+    if width < 2:
         return False
-    for line in within:
-        cells = _cells(line, delimiter) or []
-        # In prose a comma is followed by a space, in a row hardly ever.
-        if len(cells) != width or any(cell.startswith(" ") for cell in cells):
-            return False
-    return True
+    kind = _kind_of(lines[0], delimiter)
+    rows = [line for line in lines[1:] if line.count(delimiter) >= width - 1]
+    if "0" in kind and any(_kind_of(line, delimiter) == kind for line in rows):
+        return True
+    within = [line for line in lines[1:-1] if line.strip()]
+    plain = [line for line in within if line.count(delimiter) == width - 1 and f"{delimiter} " not in line]
+    return len(plain) >= 8 and len(plain) > 0.8 * len(within)
+
+
+def _kind_of(line: str, delimiter: str) -> str:
+    """What a row begins with, digits as 0 and letters as a: of `12.jpg` 0.a."""
+    first = line.partition(delimiter)[0].strip().strip('"')
+    return re.sub("[^\\W\\d_]+", "a", re.sub("\\d+", "0", first))
 
 
 def _cells(line: str, delimiter: str) -> list[str] | None:

@@ -110,3 +110,50 @@ def test_a_table_of_tabs_is_no_prose(tmp_path):
     path.write_text("title\ttext\n1\ta cat\n")
     with pytest.raises(UserError, match="choose --columns"):
         load_corpus([path])
+
+
+def swallowing(kind):
+    """400 rows, in one of which a quotation mark is opened, and in another one closed."""
+    rows = [f"{n},text number {n} of the play" for n in range(400)]
+    rows[100], rows[300] = '100,"it is open', '300,and closed"'
+    match kind:
+        case "a blank line between":
+            rows[200] = ""
+        case "a row with too many cells":
+            rows[200] = "200,a,b"
+        case "prose with a comma":
+            rows[200] = "200,a, b"
+        case "spaces after delimiters":
+            rows = [row.replace(",", ", ") for row in rows]
+        case "closed two rows on":
+            rows[300], rows[102] = "300,fine", '102,and closed"'
+        case "closed in the next row":
+            rows[300], rows[101] = "300,fine", '101,and closed"'
+    return rows
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "as it is",
+        "a blank line between",
+        "a row with too many cells",
+        "prose with a comma",
+        "spaces after delimiters",
+        "closed two rows on",
+        "closed in the next row",
+    ],
+)
+def test_two_stray_marks_swallow_no_row_between_them(kind):
+    rows = swallowing(kind)
+    try:
+        found = read("\n".join(["id,text", *rows]))
+    except MalformedRow as error:
+        assert error.line in (102, 302)
+        return
+    assert len(found) == len([row for row in rows if row]) + 1
+
+
+def test_a_poem_in_a_cell_is_whole():
+    text = 'n,text\n1,"a,b\nc,d\ne,f\ng,h"\n2,"one\ntwo\nthree, four\n"\n'
+    assert [cells[0] for cells in read(text)] == ["n", "1", "2"]
