@@ -216,7 +216,7 @@ class Captioner(Reloadable):
         if passing and isinstance(source, Image.Image):
             return _Seen(self._pixels(source, limits))
         try:
-            return own_copy(source, limits)
+            return own_copy(source, limits, passing)
         except ImageError as error:
             return _Seen(error)
 

@@ -105,13 +105,16 @@ def to_square(image: Image.Image, size: int) -> Image.Image:
     return image.resize((size, size), Image.Resampling.BILINEAR, reducing_gap=3.0)
 
 
-def own_copy(source: Source, limits: ImageLimits = ImageLimits()) -> Source | Copy:
+def own_copy(source: Source, limits: ImageLimits = ImageLimits(), passing: bool = False) -> Source | Copy:
     """`source` as it is now, for a thread that loads it later: an open file or a buffer, read into memory.
 
-    Paths and bytes stay as they are, and so do PIL pictures, which `load_image` reads in turns.
-    Raises ImageError for what cannot be read.
+    Paths stay as they are, unless `passing`: then their files are read, too, for they may be overwritten. Bytes stay, and
+    so do PIL pictures, which `load_image` reads in turns. Raises ImageError for what cannot be read.
     """
-    if isinstance(source, str | os.PathLike | bytes | Image.Image) or not _is_file_or_buffer(source):
+    path = isinstance(source, str | os.PathLike)
+    if isinstance(source, bytes | Image.Image) or (path and not passing):
+        return source
+    if not path and not _is_file_or_buffer(source):
         return source
     name = _name(source)
     try:

@@ -365,3 +365,18 @@ def test_a_file_that_is_open_as_text_is_the_programs_mistake(box):
             for sources in (file, [file]):
                 with pytest.raises(TypeError, match="open it with mode 'rb'"):
                     box.caption(sources)
+
+
+def test_a_file_that_an_iterator_overwrites_is_captioned_as_it_was(tmp_path):
+    """As a camera's snapshot, which has one name."""
+    captioner, path = Captioner.load(), tmp_path / "now.jpg"
+    names = ["astronaut", "cat", "coffee", "rocket"] * 5
+    expected = {name: captioner.caption(EXAMPLES / f"{name}.jpg")[0].text for name in set(names)}
+
+    def snapshots():
+        for name in names:
+            path.write_bytes((EXAMPLES / f"{name}.jpg").read_bytes())
+            yield path
+
+    found = [captions[0].text for captions in captioner.caption_each(snapshots())]
+    assert found == [expected[name] for name in names]
