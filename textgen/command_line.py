@@ -37,8 +37,9 @@ def main(
     Whatever the person can put right ends in one line on standard error and status 2, a signal to stop in 130 (Ctrl-C),
     143 (SIGTERM) or 129 (SIGHUP), a reader of standard output that has gone in 141.
     """
+    own = argv is None
     argv = sys.argv[1:] if argv is None else argv
-    with ended_by_signal():
+    with ended_by_signal(own):
         try:
             with checked_output():
                 return _parse(prog, description, commands, argv).run() or 0
@@ -70,11 +71,11 @@ class Ended(KeyboardInterrupt):
 
 
 @contextlib.contextmanager
-def ended_by_signal() -> Iterator[None]:
+def ended_by_signal(own: bool) -> Iterator[None]:
     """Within it Ctrl-C, SIGTERM and a closed terminal raise `Ended`, once, where this is the main thread.
 
-    More of them, while what is done is written, would lose it: they are ignored. So is what was ignored before, as by
-    `nohup`.
+    More of them, while what is done is written, would lose it: they are ignored, to its very end in a process of our
+    `own`. So is what was ignored before, as by `nohup`.
     """
     numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
     if threading.current_thread() is not threading.main_thread():
@@ -83,7 +84,10 @@ def ended_by_signal() -> Iterator[None]:
     before = {number: signal.getsignal(number) for number in numbers}
     heard = [number for number in numbers if before[number] is not signal.SIG_IGN]
 
+    ended: list[int] = []
+
     def end(number: int, frame: FrameType | None) -> None:
+        ended.append(number)
         for other in heard:
             signal.signal(other, signal.SIG_IGN)
         raise Ended(number)
@@ -93,7 +97,7 @@ def ended_by_signal() -> Iterator[None]:
     try:
         yield
     finally:
-        for number in heard:
+        for number in () if ended and own else heard:
             signal.signal(number, before[number] or signal.SIG_DFL)
 
 
