@@ -24,6 +24,8 @@ ROOMS = [
     ["captioner.pictures", "captioner.metrics"],
     ["captioner.version"],
     ["textgen"],
+    ["textgen.translation"],
+    ["textgen.sequences"],
     ["textgen.training"],
     ["textgen.decoding"],
     ["textgen.engine"],
@@ -140,6 +142,7 @@ def test_a_room_is_small_and_its_modules_do_not_repeat_its_name(room):
         ("textgen.text", {"torch"}),
         ("textgen.decoder", {"textgen.text"}),
         ("textgen.decoding", {"torch", "textgen.decoder"}),
+        ("textgen.sequences", {"textgen.decoding", "textgen.training"}),
         ("captioner.metrics", {"torch", "PIL"}),
         ("captioner.data", {"torch", "PIL"}),
     ],
@@ -180,7 +183,13 @@ def test_onnx_is_known_to_those_who_write_graphs_and_its_runtime_to_the_engine()
     def users(package):
         return {name for name, tree in TREES.items() if package in top(imports(tree))}
 
-    graphs = {"textgen.engine.onnx_graph", "captioner.network.export", "captioner.network.quantize"}
+    graphs = {
+        "textgen.engine.onnx_nodes",
+        "textgen.engine.onnx_graph",
+        "textgen.sequences.encoder_graph",
+        "captioner.network.export",
+        "captioner.network.quantize",
+    }
     assert users("onnx") == graphs
     assert users("onnxruntime") == {"textgen.engine.session", "captioner.network.quantize"}
 
@@ -239,6 +248,8 @@ LIGHT = [
     "textgen.alternatives",
     "textgen.training.runs",
     "textgen.evaluate",
+    "textgen.translate",
+    "textgen.translation.translator",
     "textgen.sweep",
     "textgen.text.corpus",
     "textgen.text.tokenizer",
@@ -247,7 +258,7 @@ LIGHT = [
     "textgen.engine.onnx",
     "captioner.network.eyes",
 ]
-HEAVY = {"onnx", "torch", "torchvision", "nltk", "streamlit", "matplotlib", "scipy", "pandas"}
+HEAVY = {"onnx", "torch", "torchvision", "nltk", "streamlit", "matplotlib", "scipy", "pandas", "sacrebleu", "sentencepiece"}
 
 
 @pytest.mark.parametrize("name", LIGHT)

@@ -17,6 +17,8 @@ from textgen.generator import GenerationConfig
 from textgen.output import as_text, complain, print_json
 from textgen.sweep import SweepConfig
 from textgen.training.config import TrainConfig
+from textgen.translation.config import TranslationConfig
+from textgen.translation.training_config import PairsConfig
 
 Model = Annotated[str | None, arg(metavar="NAME|DIR")]
 Files = Annotated[Positional[tuple[Path, ...]], arg(metavar="CORPUS...")]
@@ -71,9 +73,41 @@ class GenerateCommand:
 
 
 @dataclass(frozen=True)
+class TranslateCommand:
+    """Translate a text, or the lines of a file. Without TEXT, or with "-", lines are read from standard input.
+
+    Every line becomes a line. The models in the box learnt from sentences of tatoeba.org (CC BY 2.0 FR).
+    """
+
+    text: Annotated[Positional[str | None], arg(metavar="TEXT")] = None
+    """What is translated, each of its lines by itself."""
+    file: Annotated[Path | None, arg(metavar="FILE")] = None
+    """Translate the lines of this file, however long it is."""
+    model: Annotated[str | None, arg(metavar="NAME|DIR")] = None
+    """A model in the box, english-german or english-french, or a trained model's folder; english-german unless told."""
+    engine: str = "auto"
+    """onnx (ONNX Runtime), torch, or auto: the first where the model has graphs."""
+    config: OmitArgPrefixes[TranslationConfig] = TranslationConfig()
+    attention: Annotated[Path | None, arg(metavar="OUT.PNG")] = None
+    """Draw which words each word was read from; needs the extra [plot]."""
+    json: bool = False
+    """Print one JSON document."""
+    jsonl: bool = False
+    """Print a JSON document a line, as they are done."""
+
+    def run(self) -> int:
+        from textgen.translate import translate
+
+        return translate(
+            self.text, self.file, self.model, self.engine, self.config, self.attention, self.json, self.jsonl
+        )
+
+
+@dataclass(frozen=True)
 class TrainCommand:
     """Train a generator on any text file or files, folders of .txt, or columns of a CSV.
 
+    `textgen train --pairs FILE...` trains a translator; `textgen train --pairs --help` has its settings.
     Ctrl-C leaves a checkpoint that --resume continues; the best model so far, by held-out loss, is always in --out.
     """
 
@@ -97,6 +131,33 @@ class TrainCommand:
         from textgen.train import train
 
         train(self.corpus, self.out, self.config, self.resume, self.dev, self.test)
+
+
+@dataclass(frozen=True)
+class TrainPairsCommand:
+    """Train a translator on pairs of sentences.
+
+    Ctrl-C leaves a checkpoint that --resume continues; the best model so far, by BLEU on --dev, is always in --out.
+    """
+
+    pairs: Annotated[tuple[Path, ...], arg(metavar="FILE...")]
+    """Tables with a tab between a sentence and its translation, TMX, or two files aligned line by line."""
+    dev: Annotated[tuple[Path, ...], arg(metavar="FILE...")]
+    """Judge by these, each by itself; what stands in them is not learnt."""
+    out: Annotated[Path, arg(metavar="DIR")]
+    """Folder for the model; its state while it trains is in DIR/training."""
+    resume: bool = False
+    """Go on with an interrupted run, with the run's own settings."""
+    config: OmitArgPrefixes[PairsConfig] = PairsConfig()
+
+    def run(self) -> None:
+        require_train("train")
+        from textgen.training.memory import keep_freed_memory
+
+        keep_freed_memory()
+        from textgen.translation.training import train_pairs
+
+        train_pairs(self.pairs, self.dev, self.out, self.config, self.resume)
 
 
 @dataclass(frozen=True)
@@ -240,6 +301,7 @@ class ModelsCommand:
 
 COMMANDS = {
     "generate": GenerateCommand,
+    "translate": TranslateCommand,
     "train": TrainCommand,
     "evaluate": EvaluateCommand,
     "sweep": SweepCommand,
@@ -249,8 +311,19 @@ COMMANDS = {
 }
 
 
+# What `train` is with one of these options.
+TRAINING = {"--pairs": TrainPairsCommand}
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    return command_line.main("textgen", "Text from prompts, offline, on an ordinary CPU.", COMMANDS, argv)
+    given = sys.argv[1:] if argv is None else list(argv)
+    commands: dict[str, type[command_line.Command]] = dict(COMMANDS)
+    for option, command in TRAINING.items() if given[:1] == ["train"] else ():
+        if any(word == option or word.startswith(f"{option}=") for word in given):
+            commands["train"] = command
+            given = [word for word in given if word != option] if set(given) & {"-h", "--help"} else given
+            argv = None if argv is None else given
+    return command_line.main("textgen", "Text from prompts, offline, on an ordinary CPU.", commands, argv)
 
 
 def _standard_input() -> str:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-import os
-import tempfile
 import textwrap
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
@@ -17,7 +14,7 @@ from tyro.conf import arg
 
 from textgen.errors import UserError
 from textgen.generator import GeneratedText, GenerationConfig, TextGenerator
-from textgen.storage.files import atomic_write
+from textgen.plots import new_figure, save_png
 from textgen.text.tokenizer import CharTokenizer
 
 _SHOWN = 160  # characters of a text in the table
@@ -134,13 +131,7 @@ def table(report: Mapping[str, Any]) -> str:
 
 def plot(report: Mapping[str, Any], path: Path) -> None:
     """Quality against diversity, a point a temperature, as a PNG. Raises UserError without matplotlib."""
-    try:
-        with _without_traces_of_matplotlib():
-            from matplotlib.figure import Figure
-            from matplotlib.font_manager import fontManager  # noqa: F401 - looks for fonts, and keeps a list of them
-    except ImportError as error:
-        raise UserError("--plot: needs matplotlib; install it with: pip install 'captioner[plot]'") from error
-    figure = Figure(figsize=(6, 4), layout="constrained")
+    figure = new_figure("--plot", 6, 4)
     axes = figure.subplots()
     x = [row["distinct_1"] for row in report["rows"]]
     y = [row["perplexity"] for row in report["rows"]]
@@ -154,25 +145,7 @@ def plot(report: Mapping[str, Any], path: Path) -> None:
     for formatter in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
         formatter("{x:g}")
     axes.set_title("Temperature: quality against diversity", loc="left")
-    atomic_write(path, lambda file: figure.savefig(file, format="png", dpi=150))
-
-
-@contextlib.contextmanager
-def _without_traces_of_matplotlib() -> Iterator[None]:
-    """Its import makes folders and a list of fonts in the home of whoever has not used it before; not for one plot."""
-    own = [
-        os.path.expanduser(f"~/{folder}")
-        for folder in (".config/matplotlib", ".cache/matplotlib", ".matplotlib")
-    ]
-    if "MPLCONFIGDIR" in os.environ or any(map(os.path.isdir, own)):
-        yield
-        return
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        os.environ["MPLCONFIGDIR"] = folder
-        try:
-            yield
-        finally:
-            del os.environ["MPLCONFIGDIR"]
+    save_png(figure, path)
 
 
 def distinct(pieces: Sequence[Hashable], n: int) -> float:

@@ -32,6 +32,7 @@ from textgen.text.batches import pad_rows
 from textgen.text.tokenizer import BOS, EOS, PAD, UNK, Tokenizer
 from textgen.training.checkpoint import load_state, save_state
 from textgen.training.device import use_bfloat16
+from textgen.training.losses import next_token_loss
 from textgen.training.runs import RunFolder, say
 from textgen.training.trainer import Batches, FitConfig, Groups, Loss, fit
 
@@ -226,12 +227,7 @@ def _caption_loss(
         for a in (batch.inputs, batch.targets, batch.owners, batch.weights)
     )
     state = decoder.select(decoder.start(context, len(context)), owners)
-    features, _ = decoder.hidden(inputs, state)
-    real = targets != PAD
-    logits = decoder.logits(features[real]).float()
-    nll = F.cross_entropy(logits, targets[real], label_smoothing=label_smoothing, reduction="none")
-    weights = weights[:, None].expand_as(targets)[real]
-    return (weights * nll).sum() / weights.sum()
+    return next_token_loss(decoder, state, inputs, targets, label_smoothing, weights)
 
 
 def dev_pictures(run: Run) -> Contexts:

@@ -64,7 +64,7 @@ class Scripted:
         wanted = [self.scripts[row][t] if t < len(self.scripts[row]) else self.end for row, t in state]
         return np.eye(V, dtype=np.float32)[wanted] * 10
 
-    def start(self, context, rows):
+    def start(self, context, rows, lengths=None):
         return [(row, 0) for row in range(rows)]
 
     def prefill(self, ids, state):

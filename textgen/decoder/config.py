@@ -34,6 +34,8 @@ class DecoderConfig:
     """Features of a recurrent state."""
     context_size: int = 0
     """Features D of a context cell; 0 for plain text, without attention."""
+    context_lengths: bool = False
+    """Whether contexts differ in length: sentences do, pictures do not."""
     attention_heads: int = 8
     """Heads that look at the context; divides hidden_size."""
     dropout: float = 0.4
@@ -55,6 +57,8 @@ class DecoderConfig:
         for name in ("vocab_size", "embedding_size", "hidden_size", "attention_heads"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name}: {getattr(self, name)} must be 1 or more")
+        if self.context_lengths and not self.context_size:
+            raise UserError("context_lengths: needs a context, context_size above 0")
         if self.context_size < 0:
             raise UserError(f"context_size: {self.context_size} must be 0 (plain text) or more")
         if self.context_size and self.hidden_size % self.attention_heads:

@@ -78,6 +78,7 @@ class DecoderState:
     layers: tuple[States, ...]  # per layer, per state: (N, H)
     keys: Tensor | None = None  # (B, heads, L, H / heads)
     values: Tensor | None = None  # (B, heads, L, H / heads)
+    mask: Tensor | None = None  # (B, 1, 1, L): 0, or -inf beyond a context's length; None without lengths
     attention: Tensor | None = None  # (N, T, L): where the last call looked, mean over heads
 
     @property
@@ -128,11 +129,11 @@ class RNNDecoder(nn.Module):
         of the state, then their biases."""
         return [layer for layer in self.layers if isinstance(layer, nn.RNNBase)]
 
-    def start(self, context: Tensor | None, rows: int) -> DecoderState:
+    def start(self, context: Tensor | None, rows: int, lengths: Tensor | None = None) -> DecoderState:
         """The state before the first token.
 
         `context` is (B, L, D), shared out evenly over `rows`, or None for plain text. Its mean starts
-        the recurrent states (Xu et al. 2015).
+        the recurrent states (Xu et al. 2015). Of context b only the first `lengths[b]` cells, one or more, count.
         """
         config, states = self.config, CELL_SIZES[self.config.cell].states
         if context is None:
@@ -141,14 +142,22 @@ class RNNDecoder(nn.Module):
         batch, cells, _ = context.shape
         if rows % batch:
             raise ValueError(f"{rows} rows cannot be shared evenly by {batch} contexts")
-        initial = torch.tanh(self.initial(context.mean(dim=1)))  # (B, layers * states * H)
+        mask = None
+        if lengths is None:
+            mean = context.mean(dim=1)
+        else:
+            padding = torch.arange(cells, device=context.device) >= lengths[:, None]  # (B, L)
+            mean = context.masked_fill(padding[..., None], 0).sum(dim=1) / lengths[:, None]
+            mask = torch.zeros_like(padding, dtype=torch.float32).masked_fill_(padding, -torch.inf)
+            mask = mask[:, None, None]
+        initial = torch.tanh(self.initial(mean.to(context.dtype)))  # (B, layers * states * H)
         parts = initial.repeat_interleave(rows // batch, dim=0).chunk(config.num_layers * states, dim=-1)
         layers = tuple(parts[i : i + states] for i in range(0, len(parts), states))
         heads = config.attention_heads
         keys, values = (
             linear(context).view(batch, cells, heads, -1).transpose(1, 2) for linear in (self.key, self.value)
         )
-        return DecoderState(layers, keys, values)
+        return DecoderState(layers, keys, values, mask)
 
     def forward(self, ids: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
         """Logits (N, T, V) after each of `ids` (N, T), and the state after the last."""
@@ -166,7 +175,7 @@ class RNNDecoder(nn.Module):
             layers.append(after)
             x = self.dropout(out)
             if index == 0 and state.keys is not None and state.values is not None:
-                attended, attention = self._attend(out, state.keys, state.values)
+                attended, attention = self._attend(out, state.keys, state.values, state.mask)
                 attended = self.dropout(attended)
                 if len(self.layers) > 1:
                     x = torch.cat([x, attended], dim=-1)
@@ -218,7 +227,7 @@ class RNNDecoder(nn.Module):
             layers.append(cell.step(gates_x, _linear(states[0], weight_h, bias_h), states))
             x = layers[-1][0]
             if index == 0 and state.keys is not None and state.values is not None:
-                attended, attention = self._attend(x.unsqueeze(1), state.keys, state.values)
+                attended, attention = self._attend(x.unsqueeze(1), state.keys, state.values, state.mask)
                 attended = attended.squeeze(1)
                 if len(self.layers) > 1:
                     x = torch.cat([x, attended], dim=-1)
@@ -229,7 +238,7 @@ class RNNDecoder(nn.Module):
     def select(self, state: DecoderState, index: Tensor) -> DecoderState:
         """The state of rows `index` (M,): repeated, reordered or dropped."""
         layers = tuple(tuple(s[index] for s in states) for states in state.layers)
-        keys, values = state.keys, state.values
+        keys, values, mask = state.keys, state.values, state.mask
         if keys is not None and values is not None:
             owner = index // (state.rows // keys.shape[0])
             runs, counts = torch.unique_consecutive(owner, return_counts=True)
@@ -237,7 +246,8 @@ class RNNDecoder(nn.Module):
             wanted = runs if bool((counts == counts[0]).all()) else owner
             if not torch.equal(wanted, torch.arange(keys.shape[0], device=wanted.device)):
                 keys, values = keys[wanted], values[wanted]
-        return DecoderState(layers, keys, values)
+                mask = None if mask is None else mask[wanted]
+        return DecoderState(layers, keys, values, mask)
 
     @staticmethod
     def join(states: Sequence[DecoderState]) -> DecoderState:
@@ -247,12 +257,15 @@ class RNNDecoder(nn.Module):
         layers = zip(*(state.layers for state in states), strict=True)
         return DecoderState(tuple(tuple(map(torch.cat, zip(*layer, strict=True))) for layer in layers))
 
-    def _attend(self, hidden: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+    def _attend(
+        self, hidden: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
         """Multi-head attention of `hidden` (N, T, H) over the context: (N, T, H) and (N, T, L)."""
         rows, steps, _ = hidden.shape
         batch, heads, _, width = keys.shape
         # Rows of one context are one long query: the context is never repeated.
         query = self.query(hidden).view(batch, rows // batch * steps, heads, width).transpose(1, 2)
-        weights = torch.softmax(query @ keys.transpose(2, 3) * width**-0.5, dim=-1)  # (B, heads, ., L)
+        scores = query @ keys.transpose(2, 3) * width**-0.5
+        weights = torch.softmax(scores if mask is None else scores + mask, dim=-1)  # (B, heads, ., L)
         attended = (weights.to(values.dtype) @ values).transpose(1, 2)
         return attended.reshape(rows, steps, -1), weights.mean(dim=1).view(rows, steps, -1)

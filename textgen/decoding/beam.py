@@ -18,6 +18,7 @@ def beam_search(
     prompts: np.ndarray,
     *,
     context: np.ndarray | None = None,
+    lengths: np.ndarray | None = None,
     beam_size: int,
     n_best: int = 1,
     constraints: Constraints = Constraints(),
@@ -26,6 +27,8 @@ def beam_search(
     length_penalty: float = 1.0,
 ) -> list[list[Generated]]:
     """The `n_best` sequences of each of `prompts` (B, T >= 1), best first.
+
+    `context` (B, L, D), where there is one, with `lengths` (B,) where they differ.
 
     A sequence's score is its log-probability over its length, the end token counted, to the power
     `length_penalty` (Wu et al. 2016; 0 compares sums). An end among the W best continuations finishes a
@@ -39,7 +42,7 @@ def beam_search(
         # Beams compare the model's log-probabilities; penalised ones would no longer be that.
         raise UserError("repetition_penalty: only sampling takes it; beam search has no_repeat_ngram")
     batch, width = len(prompts), max(beam_size, n_best)
-    logits, state = model.prefill(prompts, model.start(context, batch))
+    logits, state = model.prefill(prompts, model.start(context, batch, lengths))
     # Before the first token a prompt has one beam; the others start at -inf and are filled by its continuations.
     state = model.select(state, np.repeat(np.arange(batch), width))
     logits = np.repeat(logits, width, axis=0)

@@ -40,6 +40,7 @@ def stream(
     prompts: Sequence[Sequence[int]] | np.ndarray,
     *,
     context: np.ndarray | None = None,
+    lengths: np.ndarray | None = None,
     sampling: SamplingConfig = GREEDY,
     constraints: Constraints = Constraints(),
     end: int | None,
@@ -49,7 +50,8 @@ def stream(
 ) -> Iterator[Column]:
     """Reads `prompts`, N rows of one or more ids, on, a column of N ids at a time.
 
-    `context` (B, L, D) is shared evenly by the rows, whose prompts are then of one length. Row n draws from `(seed, keys[n])` (n itself unless told),
+    `context` (B, L, D), with `lengths` (B,) where they differ, is shared evenly by the rows, whose prompts are then of one
+    length. Row n draws from `(seed, keys[n])` (n itself unless told),
     so the same key gives the same text in any batch. Stops when every row has produced `end`, or after
     `max_length` columns.
     """
@@ -59,7 +61,7 @@ def stream(
     share = 1 if context is None else rows // len(context)
     draws = uniform_rows(seed, range(rows) if keys is None else keys)
     history = np.empty((rows, max_length), dtype=np.int64)
-    logits, state = _prefill(model, prompts, context)
+    logits, state = _prefill(model, prompts, context, lengths)
     for length in range(max_length):
         steps_left = max_length - length
         allowed = constrain(logits, history[:, :length], constraints, end, steps_left)
@@ -86,16 +88,19 @@ def stream(
 
 
 def _prefill(
-    model: StepModel, prompts: Sequence[Sequence[int]] | np.ndarray, context: np.ndarray | None
+    model: StepModel,
+    prompts: Sequence[Sequence[int]] | np.ndarray,
+    context: np.ndarray | None,
+    lengths: np.ndarray | None,
 ) -> tuple[np.ndarray, State]:
     """Logits and state after the prompts; those of one length are read in one call."""
-    lengths = np.array([len(prompt) for prompt in prompts])
-    if context is not None or (lengths == lengths[0]).all():
-        return model.prefill(np.asarray(prompts), model.start(context, len(prompts)))
-    order = np.argsort(lengths, kind="stable")
+    sizes = np.array([len(prompt) for prompt in prompts])
+    if context is not None or (sizes == sizes[0]).all():
+        return model.prefill(np.asarray(prompts), model.start(context, len(prompts), lengths))
+    order = np.argsort(sizes, kind="stable")
     read = []
-    for length in np.unique(lengths):
-        rows = np.flatnonzero(lengths == length)
+    for size in np.unique(sizes):
+        rows = np.flatnonzero(sizes == size)
         read.append(
             model.prefill(np.array([prompts[row] for row in rows.tolist()]), model.start(None, len(rows)))
         )
@@ -109,6 +114,7 @@ class Options(TypedDict, total=False):
     """What `stream` takes by name."""
 
     context: np.ndarray | None
+    lengths: np.ndarray | None
     sampling: SamplingConfig
     constraints: Constraints
     end: Required[int | None]

@@ -24,6 +24,7 @@ class OnnxState:
     memory: np.ndarray  # the states of its layers side by side: (N, layers x states x H)
     keys: np.ndarray | None = None  # (B, heads, L, H / heads)
     values: np.ndarray | None = None  # (B, heads, L, H / heads)
+    mask: np.ndarray | None = None  # (B, 1, 1, L): 0, or -inf beyond a context's length; None without lengths
     attention: np.ndarray | None = (
         None  # of the last call, before the mean over heads: (B, heads, N / B x T, L)
     )
@@ -70,20 +71,27 @@ class OnnxEngine:
         # Captions never need it, and it would take the weights' memory a second time.
         return self._session("read")
 
-    def start(self, context: np.ndarray | None, rows: int) -> OnnxState:
+    def start(self, context: np.ndarray | None, rows: int, lengths: np.ndarray | None = None) -> OnnxState:
         if context is None or self._start is None:
             return OnnxState(np.zeros((rows, self.config.memory_size), np.float32))
         batch = len(context)
         if rows % batch:
             raise ValueError(f"{rows} rows cannot be shared evenly by {batch} contexts")
-        mean = context.mean(axis=1)
+        mask = None
+        if not self.config.context_lengths:
+            mean = context.mean(axis=1)
+        else:
+            lengths = np.full(batch, context.shape[1]) if lengths is None else lengths
+            counts = np.arange(context.shape[1]) < lengths[:, None]  # (B, L)
+            mean = (context * counts[..., None]).sum(axis=1) / lengths[:, None].astype(np.float32)
+            mask = np.where(counts, np.float32(0), np.float32(-np.inf))[:, None, None]
         if not np.isfinite(mean).all():  # rounding to 8 bits would make numbers of it
             raise UserError(
                 "the model computed NaN or infinity; its weights are damaged or its training diverged"
             )
         feed = {"context": np.ascontiguousarray(context), "mean": mean}
         memory, keys, values = self._start.run(None, feed)
-        return OnnxState(np.repeat(memory, rows // batch, axis=0), keys, values)
+        return OnnxState(np.repeat(memory, rows // batch, axis=0), keys, values, mask)
 
     def prefill(self, ids: np.ndarray, state: OnnxState) -> tuple[np.ndarray, OnnxState]:
         if ids.shape[1] == 1:
@@ -104,7 +112,7 @@ class OnnxEngine:
         return (np.take_along_axis(logits, targets.T[..., None], axis=-1)[..., 0] - total).T, state
 
     def select(self, state: OnnxState, index: np.ndarray) -> OnnxState:
-        keys, values = state.keys, state.values
+        keys, values, mask = state.keys, state.values, state.mask
         if keys is not None and values is not None:
             owner = index // (len(state.memory) // len(keys))
             share = len(index) // len(keys)
@@ -112,17 +120,18 @@ class OnnxEngine:
                 len(index) % len(keys)
                 or (owner.reshape(len(keys), share) != np.arange(len(keys))[:, None]).any()
             ):
-                keys, values = self._shared(owner, keys, values)
-        return OnnxState(state.memory[index], keys, values)
+                wanted = self._wanted(owner)
+                keys, values = keys[wanted], values[wanted]
+                mask = None if mask is None else mask[wanted]
+        return OnnxState(state.memory[index], keys, values, mask)
 
     @staticmethod
-    def _shared(owner: np.ndarray, keys: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The contexts of rows whose `owner` (N,) are no longer all contexts in order."""
+    def _wanted(owner: np.ndarray) -> np.ndarray:
+        """Which contexts remain for rows whose `owner` (N,) are no longer all contexts in order."""
         starts = np.flatnonzero(np.diff(owner, prepend=-1))
         counts = np.diff(starts, append=len(owner))
         # Each row has its own only where rows no longer share contexts evenly; beams never do that.
-        wanted = owner[starts] if len(set(counts.tolist())) == 1 else owner
-        return keys[wanted], values[wanted]
+        return owner[starts] if len(set(counts.tolist())) == 1 else owner
 
     @staticmethod
     def join(states: Sequence[OnnxState]) -> OnnxState:
@@ -144,5 +153,7 @@ class OnnxEngine:
             logits, memory = graph.run(None, feed)
             return logits, OnnxState(memory)
         feed |= {"keys": state.keys, "values": state.values}
+        if state.mask is not None:
+            feed["mask"] = state.mask
         logits, memory, attention = graph.run(None, feed)
-        return logits, OnnxState(memory, state.keys, state.values, attention)
+        return logits, OnnxState(memory, state.keys, state.values, state.mask, attention)

@@ -17,8 +17,11 @@ class StepModel(Protocol):
 
     vocab_size: int
 
-    def start(self, context: np.ndarray | None, rows: int) -> State:
-        """State before the first token; `context` (B, L, D) is shared evenly by `rows`, or None."""
+    def start(self, context: np.ndarray | None, rows: int, lengths: np.ndarray | None = None) -> State:
+        """State before the first token; `context` (B, L, D) is shared evenly by `rows`, or None.
+
+        Contexts that differ in length are padded, and `lengths` (B,) says how many cells of each count.
+        """
 
     def prefill(self, ids: np.ndarray, state: State) -> tuple[np.ndarray, State]:
         """A whole prompt `ids` (N, T) in one call: logits (N, V) after its last token."""

@@ -37,9 +37,10 @@ class TorchEngine:
     def _tensor(self, array: np.ndarray) -> Tensor:
         return self._torch.from_numpy(np.require(array, requirements=["C", "W"])).to(self._device)
 
-    def start(self, context: np.ndarray | None, rows: int) -> DecoderState:
+    def start(self, context: np.ndarray | None, rows: int, lengths: np.ndarray | None = None) -> DecoderState:
         with self._torch.inference_mode():
-            return self._decoder.start(None if context is None else self._tensor(context), rows)
+            tensors = (None if array is None else self._tensor(array) for array in (context, lengths))
+            return self._decoder.start(next(tensors), rows, next(tensors))
 
     def prefill(self, ids: np.ndarray, state: DecoderState) -> tuple[np.ndarray, DecoderState]:
         with self._torch.inference_mode():

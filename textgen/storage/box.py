@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -53,7 +54,13 @@ class Box:
         return self.folder / self.default
 
     def names(self) -> list[str]:
-        return sorted(path.parent.name for path in self.folder.glob(f"*/{HEADER}"))
+        """Of the models of its kind; a folder may hold several boxes."""
+        found = sorted(path.parent for path in self.folder.glob(f"*/{HEADER}"))
+        return [folder.name for folder in found if self._is_ours(folder)]
+
+    def _is_ours(self, folder: Path) -> bool:
+        header = json.loads((folder / HEADER).read_text(encoding="utf-8"))
+        return bool(header["kind"] == self.kind)
 
     def folders(self) -> list[Path]:
         return [self.folder / name for name in self.names()]
@@ -62,14 +69,15 @@ class Box:
         """The folder of a model in the box by its name, or of any other by its path. Raises UserError when there is none."""
         if model is None:
             return self.default_folder
-        names, given = self.names(), os.fspath(model)
-        if given.rstrip("/") in names:
-            return self.folder / given.rstrip("/")
+        given = os.fspath(model)
+        name = given.rstrip("/")
+        if name and name == os.path.basename(name) and (self.folder / name / HEADER).is_file():
+            return self.folder / name  # of another kind it may be, which is said where it is read
         # An empty name would be the folder that one happens to be in.
         if not given or not Path(given).exists():
-            name = shown(given) if given.isprintable() and given else repr(given)
-            told = missing(given, f"no such model or folder; in the box: {', '.join(names)}")
-            raise UserError(f"{name}: {told}")
+            called = shown(given) if given.isprintable() and given else repr(given)
+            told = missing(given, f"no such model or folder; in the box: {', '.join(self.names())}")
+            raise UserError(f"{called}: {told}")
         return typed_path(model)
 
     def refuse_own(self, folder: Path) -> None:

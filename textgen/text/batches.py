@@ -36,6 +36,15 @@ def pad_rows(ids: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
     return inputs, targets
 
 
+def padded(rows: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
+    """Ids (B, L) with PAD behind them, and their lengths (B,)."""
+    lengths = np.array([len(row) for row in rows])
+    ids = np.full((len(rows), lengths.max()), PAD)
+    for place, row in enumerate(rows):
+        ids[place, : len(row)] = row
+    return ids, lengths
+
+
 class StreamBatches:
     """`batch` places of a long text read on side by side, `sequence` tokens a step (truncated backpropagation).
 

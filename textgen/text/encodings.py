@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+from collections.abc import Iterator
 from pathlib import Path
 
 from textgen.errors import UserError
@@ -25,6 +26,27 @@ def read_text(path: Path) -> str:
         return decode_text(path.read_bytes(), str(path))
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {why_unreadable(path, error)}") from error
+
+
+def lines_of(path: Path) -> Iterator[str]:
+    """A file's lines, without their ends, one after the other: as `read_text`, of a file of any size.
+
+    Only `\\n` and `\\r\\n` end a line. Raises UserError naming the line that is no text.
+    """
+    number = 1
+    try:
+        with path.open("rb") as start:
+            encoding = _MARKS.get(_mark(start.read(4)), "utf-8")
+        with path.open(encoding=encoding, newline="\n") as file:
+            for line in file:
+                yield line.removesuffix("\n").removesuffix("\r")
+                number += 1
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {why_unreadable(path, error)}") from error
+    except UnicodeError as error:
+        raise UserError(
+            f"{path}, line {number} or soon after: not {encoding.upper()}; save it as UTF-8"
+        ) from error
 
 
 def beginning(path: Path, size: int = 65_536) -> str:

@@ -70,18 +70,33 @@ class Tokenizer(ABC):
     @staticmethod
     def from_json(data: dict[str, Any]) -> Tokenizer:
         """The tokeniser that `to_json` wrote."""
-        kinds = {cls.kind: cls for cls in (CharTokenizer, WordTokenizer, ProseTokenizer)}
+        from textgen.text.subwords import SubwordTokenizer  # which stands on this module
+
+        classes: tuple[type[Tokenizer], ...] = (
+            CharTokenizer,
+            WordTokenizer,
+            ProseTokenizer,
+            SubwordTokenizer,
+        )
+        kinds = {cls.kind: cls for cls in classes}
         kind = data.get("kind") if isinstance(data, dict) else None
         if not isinstance(kind, str) or kind not in kinds:
             raise UserError(f"vocabulary: unknown kind {kind!r}; known: {', '.join(kinds)}")
+        return kinds[kind].restored(data)
+
+    @classmethod
+    def restored(cls, data: dict[str, Any]) -> Self:
+        """The tokeniser of this class that `to_json` wrote."""
         tokens = data.get("tokens")
         if not isinstance(tokens, list) or not all(isinstance(token, str) for token in tokens):
             raise UserError("vocabulary: tokens must be a list of strings")
         options = {key: value for key, value in data.items() if key not in ("kind", "tokens")}
         try:
-            return kinds[kind](tokens, **options)
+            return cls(tokens, **options)
         except TypeError as error:
-            raise UserError(f"vocabulary: unknown options for kind {kind}: {', '.join(options)}") from error
+            raise UserError(
+                f"vocabulary: unknown options for kind {cls.kind}: {', '.join(options)}"
+            ) from error
 
 
 class CharTokenizer(Tokenizer):

@@ -1,0 +1,127 @@
+"""The command line of translation: what it prints, where, and with which status."""
+
+import io
+import json
+import sys
+
+import pytest
+
+from tests.helpers.command_lines import assert_one_line_of, run_command
+from tests.helpers.translators import TINY, files, pairs, table, trained, translator
+from textgen.cli import main
+
+pytestmark = pytest.mark.slow  # it trains a model
+
+
+def run(capsys, *argv):
+    return run_command(main, capsys, "translate", *argv, "--model", trained())
+
+
+def assert_one_line(error, *words):
+    assert_one_line_of("textgen", error, *words)
+
+
+LINES = ["The red boat sinks.", "", "Tom's lamp burns.", "犬"]
+
+
+def test_a_text_is_translated_line_by_line(capsys):
+    status, out, err = run(capsys, "\n".join(LINES))
+    assert (status, err) == (0, "")
+    assert out == "".join(f"{one}\n" for one in translator().translate(LINES))
+
+
+@pytest.mark.parametrize("given", [["-"], []])
+def test_standard_input_is_read_line_by_line(capsys, monkeypatch, given):
+    typed = "\r\n".join(LINES).encode()
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(typed)))
+    status, out, _ = run(capsys, *given)
+    assert status == 0 and out.splitlines() == [str(one) for one in translator().translate(LINES)]
+
+
+@pytest.mark.parametrize("end", ["", "\n"])
+def test_a_file_of_n_lines_gives_n_lines(capsys, tmp_path, end):
+    lines = [*LINES, "a\u2028b", "x\x0cy", " ", "\u0085"] * 30
+    path = tmp_path / "lines.txt"
+    path.write_bytes(("\n".join(lines) + end).encode())
+    status, out, _ = run(capsys, "--file", path, "--beam", 1)
+    assert status == 0 and out.count("\n") == len(lines)
+
+
+def test_json_has_all_and_jsonl_a_document_a_line(capsys, tmp_path):
+    status, out, _ = run(capsys, "\n".join(LINES), "--json", "-n", 2)
+    document = json.loads(out)
+    assert status == 0 and document["languages"] == ["English", "Other"] and document["n"] == 2
+    assert [one["source"] for one in document["translations"]] == LINES
+    assert len(document["translations"][0]["others"]) == 1
+    path = tmp_path / "lines.txt"
+    path.write_text("\n".join(LINES))
+    _, out, _ = run(capsys, "--file", path, "--jsonl", "-n", 2)
+    assert [json.loads(line) for line in out.splitlines()] == document["translations"]
+
+
+def test_several_of_a_text_are_lines(capsys):
+    _, out, _ = run(capsys, "The red boat sinks.", "-n", 3)
+    found = translator().translate("The red boat sinks.", n=3)
+    assert out.splitlines() == [found.text, *(one.text for one in found.others)]
+
+
+def test_attention_is_drawn(capsys, tmp_path):
+    pytest.importorskip("matplotlib")
+    path = tmp_path / "looked.png"
+    status, _, _ = run(capsys, "The red boat sinks.", "--attention", path)
+    assert status == 0 and path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_what_cannot_be_done_is_one_line(capsys, tmp_path, monkeypatch):
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"fine\nTom\xff\n")
+    for argv, words in [
+        (["a", "--file", path], ["--file: a text is given, too"]),
+        (["a", "--json", "--jsonl"], ["give one of the two"]),
+        (["--file", path, "-n", 2], ["--n", "--json"]),
+        (["--file", tmp_path / "none.txt"], ["none.txt", "cannot be read"]),
+        (["a", "--beam", 0], ["beam: 0"]),
+        (["a\nb", "--attention", tmp_path / "a.png"], ["--attention: one line"]),
+        (["a", "--attention", tmp_path / "a.gif"], ["--attention"]),
+    ]:
+        status, out, err = run(capsys, *argv)
+        assert (status, out) == (2, ""), argv
+        assert_one_line(err, *words)
+    status, _, err = run(capsys, "--file", path)
+    assert status == 2 and "not UTF-8" in err
+    monkeypatch.setattr(sys, "stdin", None)
+    status, _, err = run(capsys)
+    assert status == 2 and "nothing to translate" in err
+
+
+def test_training_is_a_command_of_its_own(capsys, tmp_path):
+    train, dev = files()
+    options = [
+        f"--{name.replace('_', '-')}={getattr(TINY, name)}"
+        for name in ("tokens", "hidden", "embedding", "heads")
+    ]
+    argv = [
+        "train",
+        "--pairs",
+        train,
+        "--dev",
+        dev,
+        "--out",
+        tmp_path / "m",
+        "--epochs",
+        1,
+        "--encoder-hidden",
+        8,
+    ]
+    argv += [*options, "--vocabulary", 420, "--languages", "English", "Other", "--graphs", "none"]
+    status, _, err = run_command(main, capsys, *argv)
+    assert status == 0 and "128 pairs to train on, 16 to judge by" in err
+    status, _, err = run_command(main, capsys, *argv)
+    assert status == 2 and "already holds a model" in err
+    status, out, _ = run_command(main, capsys, "train", "--pairs", "--help")
+    assert status == 0 and "--word-dropout" in out
+    bad = tmp_path / "bad.tsv"
+    bad.write_text(table(pairs()).replace("\t", " "))
+    status, _, err = run_command(main, capsys, "train", "--pairs", bad, "--dev", dev, "--out", tmp_path / "n")
+    assert status == 2
+    assert_one_line(err, "bad.tsv", "has no tab")

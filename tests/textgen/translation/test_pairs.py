@@ -1,0 +1,97 @@
+"""Pairs of sentences from tables, aligned files and TMX; what is left out is said."""
+
+import pytest
+
+from textgen.errors import UserError
+from textgen.translation.pairs import grouped, load_pairs
+
+
+def load(*paths, columns=()):
+    (group,) = grouped(paths)
+    return load_pairs(group, columns)
+
+
+def write(path, text):
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+TMX = """<?xml version="1.0" encoding="UTF-8"?>
+<tmx version="1.4"><header/><body>
+<tu><tuv xml:lang="en-GB"><seg>A <hi>red</hi> boat</seg></tuv><tuv xml:lang="de"><seg>Ein rotes
+ Boot</seg></tuv></tu>
+<tu><tuv xml:lang="en-GB"><seg>Alone</seg></tuv></tu>
+<tu><tuv xml:lang="fr"><seg>Deux</seg></tuv><tuv xml:lang="de"><seg>Zwei</seg></tuv><tuv xml:lang="en-GB"><seg>Two</seg></tuv></tu>
+</body></tmx>"""
+
+
+def test_a_table_gives_its_first_two_columns(tmp_path):
+    path = write(tmp_path / "a.tsv", "Go.\tGeh.\tCC-BY 2.0\r\nStop!\tHalt!\r\n")
+    assert load(path).pairs == (("Go.", "Geh."), ("Stop!", "Halt!"))
+
+
+def test_columns_are_taken_by_the_names_in_the_first_line(tmp_path):
+    path = write(tmp_path / "a.tsv", "english\tgerman\tfrench\nTwo\tZwei\tDeux\n")
+    assert load(path, columns=("english", "french")).pairs == (("Two", "Deux"),)
+    assert load(path, columns=("french", "german")).pairs == (("Deux", "Zwei"),)
+    with pytest.raises(UserError, match="its first line has no english and czech: english, german, french"):
+        load(path, columns=("english", "czech"))
+    with pytest.raises(UserError, match="columns: two are wanted"):
+        load(path, columns=("english",))
+
+
+def test_two_columns_without_names_are_what_they_are(tmp_path):
+    path = write(tmp_path / "a.tsv", "Go.\tGeh.\n")
+    assert load(path, columns=("english", "german")).pairs == (("Go.", "Geh."),)
+
+
+def test_aligned_files_are_read_line_by_line(tmp_path):
+    english = write(tmp_path / "a.en", "One\nTwo\n\nFour\n")
+    german = write(tmp_path / "a.de", "Eins\nZwei\nDrei\nVier")
+    found = load(english, german)
+    assert found.pairs == (("One", "Eins"), ("Two", "Zwei"), ("Four", "Vier"))
+    assert found.notes == ("1 pairs with an empty side are left out",)
+    assert found.names == ("a.en", "a.de")
+    with pytest.raises(UserError, match="has 4 lines"):
+        load(write(tmp_path / "a.en", "One\nTwo\nThree\n"), german)
+    with pytest.raises(UserError, match="has no tab between a sentence and its translation"):
+        load(english)
+
+
+def test_a_tmx_gives_two_languages(tmp_path):
+    path = write(tmp_path / "a.tmx", TMX)
+    found = load(path)
+    assert found.pairs == (("A red boat", "Ein rotes Boot"), ("Two", "Zwei"))
+    assert "1 units without both of en-gb and de are left out" in found.notes[0]
+    assert load(path, columns=("en", "fr")).pairs == (("Two", "Deux"),)
+    with pytest.raises(UserError, match="no pair of sentences in it in en"):
+        load(path, columns=("en", "cs"))
+    with pytest.raises(UserError, match="line 4: not XML, or damaged"):
+        load(write(path, TMX.replace("</seg></tuv><tuv", "<tuv", 1)))
+
+
+def test_a_few_lines_without_a_tab_are_counted_and_many_are_no_pairs(tmp_path):
+    rows = [f"{n}\t{n}." for n in range(40)]
+    rows[6] = "no tab here"
+    found = load(write(tmp_path / "a.tsv", "\n".join(rows)))
+    assert len(found.pairs) == 39 and "1 lines without a tab are left out, line 7 the first" in found.notes[0]
+    with pytest.raises(UserError, match="line 1: has no tab, as 20 of 40 lines"):
+        load(write(tmp_path / "a.tsv", "\n".join(["none"] * 20 + rows[20:])))
+
+
+def test_pairs_are_taken_once_and_references_together(tmp_path):
+    found = load(write(tmp_path / "a.tsv", "Go.\tGeh.\nGo.\tGeh.\nGo.\tGehen Sie.\nRun.\tLauf.\n"))
+    assert found.references() == {"Go.": ["Geh.", "Gehen Sie."], "Run.": ["Lauf."]}
+    assert found.notes == ("1 pairs that stand there twice are taken once",)
+
+
+def test_files_of_several_kinds_are_grouped(tmp_path):
+    table, tmx = write(tmp_path / "a.tsv", "a\tb"), write(tmp_path / "b.tmx", TMX)
+    one, other = write(tmp_path / "c.en", "a"), write(tmp_path / "c.de", "b")
+    assert grouped([table, one, other, tmx]) == [(table,), (one, other), (tmx,)]
+
+
+@pytest.mark.parametrize("text", ["", "\n\n", "\t\n", " \t \n"])
+def test_nothing_is_one_line(tmp_path, text):
+    with pytest.raises(UserError):
+        load(write(tmp_path / "a.tsv", text))

@@ -1,0 +1,1 @@
+"""A sentence in: the recurrent encoder that translation and classification stand on."""

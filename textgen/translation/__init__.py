@@ -1,0 +1,1 @@
+"""Translation: a sentence's encoded words as the context of the decoder that speaks captions (many-to-many)."""

@@ -1,0 +1,82 @@
+"""Batches of pairs for training: of about one length, as many as fit a number of tokens.
+
+The order of an epoch and what is drawn in it follow from (seed, epoch), so a resumed run sees what the uninterrupted one
+would have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from textgen.text.batches import pad_rows, padded
+from textgen.text.subwords import SubwordTokenizer
+from textgen.text.tokenizer import EOS
+from textgen.translation.copying import Renaming
+from textgen.translation.pairs import Pair
+
+
+@dataclass(frozen=True)
+class PairBatch:
+    """B sentences and their translations."""
+
+    sources: np.ndarray  # (B, L) ids, PAD behind them
+    lengths: np.ndarray  # (B,) how many of them count
+    inputs: np.ndarray  # (B, T) ids of the translations from BOS on
+    targets: np.ndarray  # (B, T) the ids that follow, PAD where there is none
+
+
+class PairBatches:
+    """Pairs in batches of at most `tokens` tokens of the longer side, those of about one length together."""
+
+    def __init__(
+        self,
+        pairs: Sequence[Pair],
+        tokenizer: SubwordTokenizer,
+        tokens: int,
+        max_length: int,
+        renaming: Renaming | None,
+        seed: int,
+    ):
+        """Tokens beyond `max_length` are cut off, on either side."""
+        self._pairs = pairs
+        self._tokenizer = tokenizer
+        self._tokens = tokens
+        self._max_length = max_length
+        self._renaming = renaming
+        self._seed = seed
+        encoded = (tokenizer.encode_all([pair[side] for pair in pairs]) for side in (0, 1))
+        self._sizes = np.array([max(len(s), len(t) + 1) for s, t in zip(*encoded, strict=True)])
+        self._count = len(self._cuts(np.sort(self._sizes)))
+
+    def __len__(self) -> int:
+        return self._count
+
+    def epoch(self, epoch: int, start: int) -> Iterator[PairBatch]:
+        rng = np.random.default_rng((self._seed, epoch))
+        order = np.lexsort((rng.random(len(self._pairs)), self._sizes))
+        batches = np.split(order, self._cuts(self._sizes[order])[1:])
+        for position in rng.permutation(len(batches))[start:]:
+            draws = np.random.default_rng((self._seed, epoch, int(position)))
+            pairs = [self._pairs[index] for index in batches[position]]
+            yield self.batch([self._renaming(pair, draws) for pair in pairs] if self._renaming else pairs)
+
+    def batch(self, pairs: Sequence[Pair]) -> PairBatch:
+        """One batch of these pairs."""
+        sources, targets = (self._tokenizer.encode_all([pair[side] for pair in pairs]) for side in (0, 1))
+        ids, lengths = padded([row[: self._max_length] for row in sources])
+        most = self._max_length
+        # A translation that is cut has not come to its end.
+        ended = [row[:most] if len(row) > most else [*row, EOS] for row in targets]
+        return PairBatch(ids, lengths, *pad_rows(ended))
+
+    def _cuts(self, sizes: np.ndarray) -> list[int]:
+        """Where batches begin in pairs sorted by size: the same for every order of equals, so epochs are of one length."""
+        cuts, first = [0], 0
+        for place, size in enumerate(sizes.tolist()):
+            if place > first and min(size, self._max_length) * (place + 1 - first) > self._tokens:
+                cuts.append(place)
+                first = place
+        return cuts

@@ -1,0 +1,379 @@
+"""`Translator`: a sentence in one language to the same in another."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from typing import Unpack, overload
+
+import numpy as np
+
+from textgen.decoding.beam import beam_search
+from textgen.decoding.constraints import Constraints
+from textgen.decoding.generate import Generated, generate, stream
+from textgen.engine.protocol import StepModel
+from textgen.engine.reloading import Origin, Reloadable
+from textgen.errors import UserError
+from textgen.storage.bundle import Header
+from textgen.text.batches import padded
+from textgen.text.subwords import PLACEHOLDERS, SubwordTokenizer
+from textgen.text.tokenizer import BOS, EOS, PAD, UNK
+from textgen.translation.config import TranslationConfig, TranslationSettings
+from textgen.translation.copying import hide, reveal
+from textgen.translation.stored import BOX, Encode, load_model
+
+_WHOLE = 48  # tokens up to which a line is translated as it is; a longer one in parts, as sentences of training are short
+_ROWS = 32  # sentences side by side
+_AHEAD = 1024  # lines that are read before the first of them is translated: those of one length go together
+_SENTENCE = re.compile(r"(?<=[.!?…])\s+|(?<=[.!?…][\"')\]»”])\s+")
+_CLAUSE = re.compile(r"(?<=[,;:])\s+")
+
+
+_AS_IT_IS = Generated((), 0.0, True)
+
+
+@dataclass(frozen=True)
+class Translation:
+    """One translation of a text; `str` is its text."""
+
+    source: str
+    text: str
+    log_prob: float
+    """Natural logarithm of the model's probability of the whole translation."""
+    finished: bool
+    """False when it was cut at the length limit."""
+    others: tuple[Translation, ...] = ()
+    """The next best ones, where more than one was asked for."""
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """Which words of a sentence each word of its translation was read from."""
+
+    source: tuple[str, ...]
+    target: tuple[str, ...]
+    weights: np.ndarray
+    """(target words, source words), each row summing to 1."""
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What is translated in one piece."""
+
+    ids: tuple[int, ...]
+    """Empty where nothing is to be translated, as of a row of dots: that stays as it is."""
+    hidden: tuple[str, ...]
+    """What stands behind its place holders."""
+    text: str
+
+
+@dataclass(frozen=True)
+class _Line:
+    """A line as it is translated: its white space at both ends stays."""
+
+    text: str
+    before: str
+    after: str
+    parts: tuple[_Part, ...]
+
+
+class Translator(Reloadable):
+    """A translating model ready for use; safe to call from several threads, in forked children, and to send to others."""
+
+    def __init__(
+        self, encode: Encode, model: StepModel, tokenizer: SubwordTokenizer, header: Header, hash: str
+    ):
+        self.encode = encode
+        self.model = model
+        """The decoder."""
+        self.tokenizer = tokenizer
+        self.header = header
+        """The model's `model.json`: config and provenance."""
+        self.hash = hash
+        """sha256 of the weights' file."""
+        self.languages: tuple[str, str] = tuple(header["config"]["languages"])
+        """From which into which."""
+        # A translation of a line is a line.
+        controls = (
+            index for index, token in enumerate(tokenizer.tokens) if re.fullmatch(r"<0x[01].>", token)
+        )
+        self._banned = (PAD, BOS, UNK, *controls)
+        self._places = tuple(tokenizer.ids[sign] for sign in PLACEHOLDERS)
+        self._known = lru_cache(maxsize=10_000)(tokenizer.knows)
+
+    @classmethod
+    def load(cls, model: str | os.PathLike[str] | None = None, engine: str = "auto") -> Translator:
+        """A model in the box by its name, or any other by its folder; english-german unless told.
+
+        `engine`: onnx, torch, or auto, which is the first where the model has graphs. Raises UserError.
+        """
+        folder = BOX.find(model)
+        translator = cls(*load_model(folder, engine))
+        translator.origin = Origin.of(folder, BOX, engine)
+        return translator
+
+    @overload
+    def translate(self, text: str, **settings: Unpack[TranslationSettings]) -> Translation: ...
+
+    @overload
+    def translate(
+        self, text: list[str] | tuple[str, ...], **settings: Unpack[TranslationSettings]
+    ) -> list[Translation]: ...
+
+    def translate(
+        self, text: str | list[str] | tuple[str, ...], **settings: Unpack[TranslationSettings]
+    ) -> Translation | list[Translation]:
+        """The translation of a text, or of each in a list; `settings` are those of `TranslationConfig`.
+
+        Lines of a text are translated one by one, and stay lines. Raises UserError for settings out of range.
+        """
+        single = isinstance(text, str)
+        texts = [text] if isinstance(text, str) else list(text)
+        lines = [re.split(r"\r?\n", one) for one in texts]
+        found = self.translate_each((line for one in lines for line in one), **settings)
+        whole = [_joined(one, [next(found) for _ in each]) for one, each in zip(texts, lines, strict=True)]
+        return whole[0] if single else whole
+
+    def translate_each(
+        self, lines: Iterable[str], **settings: Unpack[TranslationSettings]
+    ) -> Iterator[Translation]:
+        """The translation of each of `lines`, in order, in constant memory however many they are."""
+        config = TranslationConfig(**settings)
+        return self._each(iter(lines), config)
+
+    def _each(self, lines: Iterator[str], config: TranslationConfig) -> Iterator[Translation]:
+        size = 1  # the first lines come at once
+        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+            while block := [self._read(line) for line in itertools.islice(lines, size)]:
+                groups = _groups(dict.fromkeys(part for line in block for part in line.parts if part.ids))
+                # A single batch needs no other thread.
+                run = pool.map if len(groups) > 1 else map
+                results = run(partial(self._translate, config=config), groups)
+                found: dict[_Part, list[Generated]] = {}
+                for group, said in zip(groups, results, strict=True):
+                    found |= dict(zip(group, said, strict=True))
+                for line in block:
+                    yield self._told(line, [found.get(part, [_AS_IT_IS]) for part in line.parts], config.n)
+                size = min(4 * size, _AHEAD)
+
+    def stream(self, text: str) -> Iterator[str]:
+        """The greedy translation of a text, as it is spoken: what each step adds to it."""
+        for place, line in enumerate(re.split(r"\r?\n", text)):
+            if place:
+                yield "\n"
+            read = self._read(line)
+            yield read.before
+            for index, part in enumerate(read.parts):
+                if index:
+                    yield " "
+                yield from self._spoken(part)
+            yield read.after
+
+    def align(self, source: str, target: str) -> Alignment:
+        """Which words of the line `source` each word of `target`, a translation of it, was read from.
+
+        Attention is where the decoder looked, which is near an alignment, and no proof of one.
+        """
+        ids, words = _words(self.tokenizer, source)
+        said, spoken = _words(self.tokenizer, target)
+        if not ids or not said:
+            raise UserError("align: a sentence and its translation are needed")
+        lengths = np.array([len(ids)])
+        context = self.encode(np.array([ids]), lengths)
+        _, state = self.model.prefill(np.array([[BOS, *said[:-1]]]), self.model.start(context, 1, lengths))
+        looked = self.model.attention(state)  # (1, T, L)
+        assert looked is not None, "a translator's decoder has a context"
+        weights = _by_word(_by_word(looked[0].T, words).T, spoken, mean=True)
+        return Alignment(_texts(self.tokenizer, ids, words), _texts(self.tokenizer, said, spoken), weights)
+
+    def _read(self, line: str) -> _Line:
+        body = line.strip()
+        start = line.find(body) if body else len(line)
+        before, after = line[:start], line[start + len(body) :]
+        return _Line(line, before, after, tuple(self._parts(body)) if body else ())
+
+    def _parts(self, text: str) -> Iterator[_Part]:
+        """A line as it is translated: whole, or, where it is long, by sentences, clauses, words, letters."""
+        for piece in self._short(text, (_SENTENCE, _CLAUSE, re.compile(r"\s+"))):
+            shown, hidden = hide(piece, self._known)
+            if not any(map(str.isalnum, shown)):
+                yield _Part((), (), piece)
+                continue
+            ids = self.tokenizer.encode(shown)
+            if len(ids) <= 2 * _WHOLE:
+                yield _Part(tuple(ids), hidden, piece)
+                continue
+            ids = self.tokenizer.encode(piece)  # one endless word
+            for start in range(0, len(ids), _WHOLE):
+                yield _Part(tuple(ids[start : start + _WHOLE]), (), piece)
+
+    def _short(self, text: str, cuts: Sequence[re.Pattern[str]]) -> Iterator[str]:
+        if not cuts or len(text) <= _WHOLE or len(self.tokenizer.encode(text)) <= _WHOLE:
+            yield text
+            return
+        held, size = "", 0
+        for piece in cuts[0].split(text):
+            tokens = len(self.tokenizer.encode(piece))
+            if held and size + tokens > _WHOLE:
+                yield from self._short(held, cuts[1:])
+                held, size = "", 0
+            held, size = f"{held} {piece}" if held else piece, size + tokens
+        yield from self._short(held, cuts[1:])
+
+    def _constraints(self, places: int) -> Constraints:
+        """What is hidden behind `places` place holders has to be said; no phrase three times."""
+        return Constraints(
+            banned=(*self._banned, *self._places[places:]),
+            required=self._places[:places],
+            min_length=1,
+            no_repeat_ngram=4,
+        )
+
+    def _translate(self, parts: Sequence[_Part], config: TranslationConfig) -> list[list[Generated]]:
+        """The best translations of parts of one length with as many place holders."""
+        ids, lengths = padded([part.ids for part in parts])
+        context = self.encode(ids, lengths)
+        constraints, most = self._constraints(_places(parts[0])), _longest(parts[0])
+        prompts = np.full((len(parts), 1), BOS)
+        if config.beam == config.n == 1 and not constraints.required:
+            said = generate(
+                self.model,
+                prompts,
+                context=context,
+                lengths=lengths,
+                constraints=constraints,
+                end=EOS,
+                max_length=most,
+            )
+            return [[one] for one in said]
+        return beam_search(
+            self.model,
+            prompts,
+            context=context,
+            lengths=lengths,
+            beam_size=config.beam,
+            n_best=config.n,
+            length_penalty=config.length_penalty,
+            constraints=constraints,
+            end=EOS,
+            max_length=most,
+        )
+
+    def _told(self, line: _Line, parts: Sequence[Sequence[Generated]], count: int) -> Translation:
+        """A line's translations; where it has several parts, the n-th best of each together."""
+        found: list[Translation] = []
+        for place in range(count if parts else 1):
+            # Of a short text there may be fewer than were asked for.
+            if place and all(place >= len(said) for said in parts):
+                break
+            chosen = [said[min(place, len(said) - 1)] for said in parts]
+            texts = (
+                self._text(said.ids, part.hidden) if part.ids else part.text
+                for said, part in zip(chosen, line.parts, strict=True)
+            )
+            found.append(
+                Translation(
+                    line.text,
+                    line.before + " ".join(texts) + line.after,
+                    sum(said.log_prob for said in chosen),
+                    all(said.finished for said in chosen),
+                )
+            )
+        best = found[0]
+        return Translation(best.source, best.text, best.log_prob, best.finished, tuple(found[1:]))
+
+    def _text(self, ids: Sequence[int], hidden: Sequence[str]) -> str:
+        return re.sub(r"[\r\n]", " ", reveal(self.tokenizer.decode(ids), hidden)).strip()
+
+    def _spoken(self, part: _Part) -> Iterator[str]:
+        if not part.ids:
+            yield part.text
+            return
+        ids, lengths = padded([part.ids])
+        said: list[int] = []
+        text = ""
+        for column in stream(
+            self.model,
+            np.full((1, 1), BOS),
+            context=self.encode(ids, lengths),
+            lengths=lengths,
+            constraints=self._constraints(_places(part)),
+            end=EOS,
+            max_length=_longest(part),
+        ):
+            if column.ids[0] == EOS:
+                break
+            said.append(int(column.ids[0]))
+            now = self._text(said, part.hidden)
+            # A letter that is spelled in bytes is whole only with its last one.
+            if now.startswith(text) and not now.endswith("\ufffd"):
+                yield now[len(text) :]
+                text = now
+        yield self._text(said, part.hidden)[len(text) :]
+
+
+def _joined(text: str, lines: Sequence[Translation]) -> Translation:
+    if len(lines) == 1:
+        return lines[0]
+    options = [(line, *line.others) for line in lines]
+    found = [
+        Translation(
+            text,
+            "\n".join(row[min(place, len(row) - 1)].text for row in options),
+            sum(row[min(place, len(row) - 1)].log_prob for row in options),
+            all(row[min(place, len(row) - 1)].finished for row in options),
+        )
+        for place in range(max(map(len, options)))
+    ]
+    return Translation(text, found[0].text, found[0].log_prob, found[0].finished, tuple(found[1:]))
+
+
+def _groups(parts: Iterable[_Part]) -> list[list[_Part]]:
+    """Parts of one length with as many place holders, a batch each: no translation depends on those beside it."""
+    kinds: dict[tuple[int, int], list[_Part]] = {}
+    for part in parts:
+        kinds.setdefault((len(part.ids), _places(part)), []).append(part)
+    return [
+        kind[start : start + _ROWS]
+        for _, kind in sorted(kinds.items())
+        for start in range(0, len(kind), _ROWS)
+    ]
+
+
+def _places(part: _Part) -> int:
+    """Place holders that are among a part's tokens."""
+    return len(part.hidden)
+
+
+def _longest(part: _Part) -> int:
+    """Tokens that its translation may have."""
+    return 2 * len(part.ids) + 10
+
+
+def _words(tokenizer: SubwordTokenizer, text: str) -> tuple[list[int], np.ndarray]:
+    """A line's tokens, and for each the number of the word that it is of."""
+    pieces = tokenizer.split(text)
+    starts = [bool(place) and piece.startswith("\u2581") for place, piece in enumerate(pieces)]
+    return tokenizer.encode(text), np.cumsum(starts, dtype=int)
+
+
+def _by_word(weights: np.ndarray, words: np.ndarray, mean: bool = False) -> np.ndarray:
+    """Rows (tokens, ...) added up, or averaged, to rows of words."""
+    found = np.zeros((words[-1] + 1, *weights.shape[1:]), weights.dtype)
+    np.add.at(found, words, weights)
+    return found / np.bincount(words)[:, None] if mean else found
+
+
+def _texts(tokenizer: SubwordTokenizer, ids: Sequence[int], words: np.ndarray) -> tuple[str, ...]:
+    return tuple(
+        tokenizer.decode([index for index, of in zip(ids, words, strict=True) if of == word])
+        for word in range(words[-1] + 1)
+    )
