@@ -18,11 +18,11 @@ from captioner.network.stored import BOX, KIND
 from captioner.pictures.load import picture_pixels
 from captioner.score import check_report
 from captioner.training.odd_pictures import odd_pictures
+from textgen.classification.reliability import expected_error, reliability
 from textgen.errors import UserError
 from textgen.storage.bundle import model_files, read_header, write_header
 
 _FOLDS = 5
-_BINS = 10
 _BATCH = 32  # pictures seen at a time
 _AS_GOOD_AS = 0.25  # a caption is right that is as near to the references as all but this share of people's
 _ODD = 0.15  # odd pictures, a photo
@@ -150,13 +150,7 @@ def _judged(
     ranks[np.argsort(sure, kind="stable")] = np.arange(1, len(sure) + 1)
     rights = int(right.sum())
     auroc = (ranks[right].sum() - rights * (rights + 1) / 2) / max(1, rights * (len(right) - rights))
-    bins = np.minimum((sure * _BINS).astype(int), _BINS - 1)
-    reliability = [
-        (float(sure[bins == place].mean()), float(right[bins == place].mean()), int((bins == place).sum()))
-        for place in range(_BINS)
-        if (bins == place).any()
-    ]
-    error = sum(abs(confidence - share) * count for confidence, share, count in reliability) / len(sure)
+    bins = reliability(sure, right)
     kept = order[: round(len(order) * 2 / 3)]
     coverage = []
     for tenth in range(1, 11):
@@ -169,8 +163,8 @@ def _judged(
         right=round(float(right.mean()), 4),
         auroc=round(float(auroc), 4),
         risk=round(float(wrong.mean()), 4),
-        expected_error=round(float(error), 4),
-        reliability=[(round(told, 4), round(share, 4), count) for told, share, count in reliability],
+        expected_error=round(expected_error(bins), 4),
+        reliability=[(round(told, 4), round(share, 4), count) for told, share, count in bins],
         coverage=coverage,
         cider=round(float(scores.mean()), 2),
         cider_of_surest=round(float(scores[kept].mean()), 2),

@@ -324,7 +324,7 @@ class ModelsCommand:
     def run(self) -> None:
         from captioner.network.stored import BOX
 
-        command_line.print_models(BOX, self.json)
+        command_line.print_models([BOX], self.json)
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ ROOMS = [
     ["captioner.pictures", "captioner.metrics"],
     ["captioner.version"],
     ["textgen"],
-    ["textgen.translation"],
+    ["textgen.classification", "textgen.translation"],
     ["textgen.sequences"],
     ["textgen.training"],
     ["textgen.decoding"],
@@ -258,7 +258,18 @@ LIGHT = [
     "textgen.engine.onnx",
     "captioner.network.eyes",
 ]
-HEAVY = {"onnx", "torch", "torchvision", "nltk", "streamlit", "matplotlib", "scipy", "pandas", "sacrebleu", "sentencepiece"}
+HEAVY = {
+    "onnx",
+    "torch",
+    "torchvision",
+    "nltk",
+    "streamlit",
+    "matplotlib",
+    "scipy",
+    "pandas",
+    "sacrebleu",
+    "sentencepiece",
+}
 
 
 @pytest.mark.parametrize("name", LIGHT)

@@ -15,10 +15,16 @@ from textgen.engine.choice import require_train
 from textgen.errors import UserError
 from textgen.generator import GenerationConfig
 from textgen.output import as_text, complain, print_json
+from textgen.sentence_commands import (
+    ClassifyCommand,
+    EvaluateClassesCommand,
+    EvaluatePairsCommand,
+    TrainClassesCommand,
+    TrainPairsCommand,
+    TranslateCommand,
+)
 from textgen.sweep import SweepConfig
 from textgen.training.config import TrainConfig
-from textgen.translation.config import TranslationConfig
-from textgen.translation.training_config import PairsConfig
 
 Model = Annotated[str | None, arg(metavar="NAME|DIR")]
 Files = Annotated[Positional[tuple[Path, ...]], arg(metavar="CORPUS...")]
@@ -73,41 +79,11 @@ class GenerateCommand:
 
 
 @dataclass(frozen=True)
-class TranslateCommand:
-    """Translate a text, or the lines of a file. Without TEXT, or with "-", lines are read from standard input.
-
-    Every line becomes a line. The models in the box learnt from sentences of tatoeba.org (CC BY 2.0 FR).
-    """
-
-    text: Annotated[Positional[str | None], arg(metavar="TEXT")] = None
-    """What is translated, each of its lines by itself."""
-    file: Annotated[Path | None, arg(metavar="FILE")] = None
-    """Translate the lines of this file, however long it is."""
-    model: Annotated[str | None, arg(metavar="NAME|DIR")] = None
-    """A model in the box, english-german or english-french, or a trained model's folder; english-german unless told."""
-    engine: str = "auto"
-    """onnx (ONNX Runtime), torch, or auto: the first where the model has graphs."""
-    config: OmitArgPrefixes[TranslationConfig] = TranslationConfig()
-    attention: Annotated[Path | None, arg(metavar="OUT.PNG")] = None
-    """Draw which words each word was read from; needs the extra [plot]."""
-    json: bool = False
-    """Print one JSON document."""
-    jsonl: bool = False
-    """Print a JSON document a line, as they are done."""
-
-    def run(self) -> int:
-        from textgen.translate import translate
-
-        return translate(
-            self.text, self.file, self.model, self.engine, self.config, self.attention, self.json, self.jsonl
-        )
-
-
-@dataclass(frozen=True)
 class TrainCommand:
     """Train a generator on any text file or files, folders of .txt, or columns of a CSV.
 
-    `textgen train --pairs FILE...` trains a translator; `textgen train --pairs --help` has its settings.
+    `textgen train --pairs FILE...` trains a translator, `textgen train --classes FILE...` a classifier;
+    `textgen train --pairs --help` and `textgen train --classes --help` have their settings.
     Ctrl-C leaves a checkpoint that --resume continues; the best model so far, by held-out loss, is always in --out.
     """
 
@@ -134,35 +110,11 @@ class TrainCommand:
 
 
 @dataclass(frozen=True)
-class TrainPairsCommand:
-    """Train a translator on pairs of sentences.
-
-    Ctrl-C leaves a checkpoint that --resume continues; the best model so far, by BLEU on --dev, is always in --out.
-    """
-
-    pairs: Annotated[tuple[Path, ...], arg(metavar="FILE...")]
-    """Tables with a tab between a sentence and its translation, TMX, or two files aligned line by line."""
-    dev: Annotated[tuple[Path, ...], arg(metavar="FILE...")]
-    """Judge by these, each by itself; what stands in them is not learnt."""
-    out: Annotated[Path, arg(metavar="DIR")]
-    """Folder for the model; its state while it trains is in DIR/training."""
-    resume: bool = False
-    """Go on with an interrupted run, with the run's own settings."""
-    config: OmitArgPrefixes[PairsConfig] = PairsConfig()
-
-    def run(self) -> None:
-        require_train("train")
-        from textgen.training.memory import keep_freed_memory
-
-        keep_freed_memory()
-        from textgen.translation.training import train_pairs
-
-        train_pairs(self.pairs, self.dev, self.out, self.config, self.resume)
-
-
-@dataclass(frozen=True)
 class EvaluateCommand:
-    """Score a corpus: nats a token and a character, perplexity a token and a word."""
+    """Score a corpus: nats a token and a character, perplexity a token and a word.
+
+    `textgen evaluate --pairs FILE...` scores a translator, `textgen evaluate --classes FILE...` a classifier.
+    """
 
     corpus: Files
     """Text files in UTF-8, folders of .txt, or CSVs."""
@@ -264,10 +216,11 @@ class ExportCommand:
 
     def run(self) -> None:
         require_train("export")
-        from textgen.engine.text_model import BOX, export_model
+        from textgen.kinds import kind_of
 
-        BOX.refuse_own(self.model)
-        export_model(self.model, self.precision, self.pack)
+        kind = kind_of(self.model)
+        kind.box.refuse_own(self.model)
+        kind.export(self.model, self.precision, self.pack)
 
 
 @dataclass(frozen=True)
@@ -280,9 +233,11 @@ class InfoCommand:
     """Print model.json without its vocabulary."""
 
     def run(self) -> int:
-        from textgen.engine.text_model import BOX, KIND
+        from textgen.engine.text_model import BOX
+        from textgen.kinds import kind_of
 
-        command_line.print_card(BOX.find(self.model), KIND, self.json)
+        folder = BOX.find(self.model)
+        command_line.print_card(folder, kind_of(folder).box.kind, self.json)
         return 0
 
 
@@ -294,14 +249,15 @@ class ModelsCommand:
     """Print one JSON document."""
 
     def run(self) -> None:
-        from textgen.engine.text_model import BOX
+        from textgen.kinds import KINDS
 
-        command_line.print_models(BOX, self.json)
+        command_line.print_models([kind.box for kind in KINDS.values()], self.json)
 
 
 COMMANDS = {
     "generate": GenerateCommand,
     "translate": TranslateCommand,
+    "classify": ClassifyCommand,
     "train": TrainCommand,
     "evaluate": EvaluateCommand,
     "sweep": SweepCommand,
@@ -311,18 +267,23 @@ COMMANDS = {
 }
 
 
-# What `train` is with one of these options.
-TRAINING = {"--pairs": TrainPairsCommand}
+# What a command is with one of these options.
+OF_SENTENCES: dict[str, dict[str, type[command_line.Command]]] = {
+    "train": {"--pairs": TrainPairsCommand, "--classes": TrainClassesCommand},
+    "evaluate": {"--pairs": EvaluatePairsCommand, "--classes": EvaluateClassesCommand},
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if argv is None else list(argv)
     commands: dict[str, type[command_line.Command]] = dict(COMMANDS)
-    for option, command in TRAINING.items() if given[:1] == ["train"] else ():
+    name = given[0] if given else ""
+    for option, command in OF_SENTENCES.get(name, {}).items():
         if any(word == option or word.startswith(f"{option}=") for word in given):
-            commands["train"] = command
-            given = [word for word in given if word != option] if set(given) & {"-h", "--help"} else given
-            argv = None if argv is None else given
+            commands[name] = command
+            # Asked for the help of `train --pairs`, nobody names a file.
+            if {"-h", "--help"} & set(given):
+                argv = [name, "--help"]
     return command_line.main("textgen", "Text from prompts, offline, on an ordinary CPU.", commands, argv)
 
 

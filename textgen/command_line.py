@@ -162,15 +162,16 @@ def _refuse(box: str, prog: str) -> NoReturn:
     raise UserError(f"{message}; see {prog} --help")
 
 
-def print_models(box: Box, as_json: bool) -> None:
-    """The models in `box`, a line each: name, size, what it is made of and was trained on, its figures."""
-    models = box.listing()
+def print_models(boxes: Sequence[Box], as_json: bool) -> None:
+    """The models in `boxes`, a line each: name, size, what it is made of and was trained on, its figures."""
+    models = [model for box in boxes for model in box.listing()]
     if as_json:
-        return print_json({"default": box.default, "models": models})
+        return print_json({"default": boxes[0].default, "models": models})
+    width = max(14, *(len(model["name"]) for model in models))
     for model in models:
         figures = ", ".join(f"{name} {value}" for name, value in model["figures"].items())
         about = "; ".join(filter(None, [model["model"], f"trained on {model['data']}", figures]))
-        print(f"{model['name']:14} {model['bytes'] / 1e6:5.1f} MB  {about}")
+        print(f"{model['name']:{width}} {model['bytes'] / 1e6:5.1f} MB  {about}")
 
 
 def print_card(folder: Path, kind: str, as_json: bool) -> None:

@@ -30,6 +30,7 @@ class Listed(TypedDict):
     """A model in the box, as a list of them has it."""
 
     name: str
+    kind: str
     bytes: int
     """On disk."""
     model: str
@@ -99,6 +100,7 @@ class Box:
             found.append(
                 Listed(
                     name=folder.name,
+                    kind=self.kind,
                     bytes=size_of(folder),
                     model=told.line,
                     data=told.data,

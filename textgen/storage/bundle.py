@@ -89,6 +89,14 @@ def model_files(folder: Path) -> list[Path]:
 
 def read_header(folder: Path, kind: str) -> Header:
     """`model.json` of a model of `kind`. Raises UserError naming the file and the first wrong thing."""
+    header = any_header(folder)
+    if header["kind"] != kind:
+        raise UserError(f"{folder / HEADER}: a model of kind {header['kind']!r}, not {kind!r}")
+    return header
+
+
+def any_header(folder: Path) -> Header:
+    """As `read_header`, of a model of whatever kind."""
     path = folder / HEADER
     if "\0" in str(folder):  # which no file's name may hold
         raise UserError(f"{str(folder)!r}: no such folder")
@@ -115,8 +123,8 @@ def read_header(folder: Path, kind: str) -> Header:
         raise UserError(
             f"{path}: format {header['format']} is newer than this program knows ({FORMAT}); update it"
         )
-    if header.get("kind") != kind:
-        raise UserError(f"{path}: a model of kind {header.get('kind')!r}, not {kind!r}")
+    if not isinstance(header.get("kind"), str):
+        raise UserError(f"{path}: a model of kind {header.get('kind')!r}, none of this program's")
     for name in ("config", "vocabulary", "provenance"):
         if not isinstance(header.get(name), dict):
             raise UserError(f"{path}: {name} is missing")

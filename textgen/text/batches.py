@@ -76,6 +76,36 @@ class StreamBatches:
             yield TextBatch(window[:, :-1], window[:, 1:], fresh=position == 0)
 
 
+class SizedOrder:
+    """Rows in batches of at most `tokens` tokens, those of about one size together, in an order that (seed, epoch) fixes."""
+
+    def __init__(self, sizes: np.ndarray, tokens: int, seed: int):
+        """`sizes` (rows,) in tokens, as padding makes all of a batch: of the largest."""
+        self._sizes, self._tokens, self._seed = sizes, tokens, seed
+        self._count = len(self._cuts(np.sort(sizes)))
+
+    def __len__(self) -> int:
+        """Batches of an epoch."""
+        return self._count
+
+    def epoch(self, epoch: int, start: int) -> Iterator[tuple[np.ndarray, np.random.Generator]]:
+        """The batches of `epoch` from position `start` on: places of rows, and what a batch's own draws come from."""
+        rng = np.random.default_rng((self._seed, epoch))
+        order = np.lexsort((rng.random(len(self._sizes)), self._sizes))
+        batches = np.split(order, self._cuts(self._sizes[order])[1:])
+        for position in rng.permutation(len(batches))[start:]:
+            yield batches[position], np.random.default_rng((self._seed, epoch, int(position)))
+
+    def _cuts(self, sizes: np.ndarray) -> list[int]:
+        """Where batches begin in rows sorted by size: the same for every order of equals, so epochs are of one length."""
+        cuts, first = [0], 0
+        for place, size in enumerate(sizes.tolist()):
+            if place > first and size * (place + 1 - first) > self._tokens:
+                cuts.append(place)
+                first = place
+        return cuts
+
+
 class LineBatches:
     """Lines with their end tokens, shuffled, those of about one length together."""
 

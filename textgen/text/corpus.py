@@ -10,8 +10,8 @@ from pathlib import Path
 
 from textgen.errors import UserError
 from textgen.storage.typed import why_unreadable
+from textgen.text.columns import read_columns, read_table
 from textgen.text.encodings import read_text
-from textgen.text.tables import DELIMITERS, MalformedRow, declared_delimiter, likely_delimiter, records
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ def _texts(path: Path, lines: bool, columns: Sequence[str], notes: list[str]) ->
             raise UserError(f"{path}: no row has text in these columns; choose others, or another file")
         return rows
     if path.suffix.lower() in (".csv", ".tsv"):
-        first = str(_table(path, text, ())[0])
+        first = str(read_table(path, text, ())[0])
         raise UserError(f"{path}: a CSV; choose --columns by number or name; its first row is {first[:300]}")
     return [line.strip() for line in text.split("\n") if line.strip()] if lines else [text]
 
@@ -166,45 +166,9 @@ def _files(paths: Sequence[Path]) -> list[Path]:
     return files
 
 
-def _table(path: Path, text: str, columns: Sequence[str]) -> list[list[str]]:
-    """The rows of a CSV, the header among them; `columns` tell its delimiter where they are names."""
-    lines = text.split("\n")
-    declared = declared_delimiter(lines)
-    if declared:
-        lines[0] = ""
-    named = [name for name in columns if not name.isdecimal()]
-    first = next((line for line in lines if line.strip()), "")
-    fitting = [mark for mark in DELIMITERS if named and set(named) <= set(_header(first, mark))]
-    delimiter = declared or next(iter(fitting), likely_delimiter(lines))
-    try:
-        return [record.cells for record in records(lines, delimiter)]
-    except MalformedRow as error:
-        raise UserError(
-            f'{path}, line {error.line}: {error.reason}; close it, or write it twice: ""'
-        ) from error
-
-
-def _header(line: str, delimiter: str) -> list[str]:
-    return [cell.strip().strip('"') for cell in line.split(delimiter)]
-
-
 def _rows(path: Path, text: str, columns: Sequence[str]) -> tuple[list[str], int, int]:
     """The chosen cells of each row as one line; how many rows have none, and how many more cells than the first row."""
-    table = _table(path, text, columns)
-    longer = sum(len(row) > len(table[0]) for row in table)
-    if all(column.isdecimal() for column in columns):
-        places = [int(column) - 1 for column in columns]
-        if min(places) < 0 or max(places) >= len(table[0]):
-            raise UserError(f"{path}: --columns: there are columns 1 to {len(table[0])}")
-    else:
-        if missing := [column for column in columns if column not in table[0]]:
-            there_are = " ".join(", ".join(table[0]).split())[:300]
-            raise UserError(
-                f"{path}: --columns: no column {missing[0]!r}; there are: {there_are}; "
-                "without a header, choose by number from 1"
-            )
-        places = [table[0].index(column) for column in columns]
-        table = table[1:]
-    rows = [" ".join(" ".join(row[p] for p in places if p < len(row)).split()) for row in table]
+    found = read_columns(path, text, columns)
+    rows = [" ".join(" ".join(row).split()) for row in found.rows]
     kept = [row for row in rows if row]
-    return kept, len(rows) - len(kept), longer
+    return kept, len(rows) - len(kept), found.longer

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from textgen.text.batches import pad_rows, padded
+from textgen.text.batches import SizedOrder, pad_rows, padded
 from textgen.text.subwords import SubwordTokenizer
 from textgen.text.tokenizer import EOS
 from textgen.translation.copying import Renaming
@@ -43,24 +43,18 @@ class PairBatches:
         """Tokens beyond `max_length` are cut off, on either side."""
         self._pairs = pairs
         self._tokenizer = tokenizer
-        self._tokens = tokens
         self._max_length = max_length
         self._renaming = renaming
-        self._seed = seed
         encoded = (tokenizer.encode_all([pair[side] for pair in pairs]) for side in (0, 1))
-        self._sizes = np.array([max(len(s), len(t) + 1) for s, t in zip(*encoded, strict=True)])
-        self._count = len(self._cuts(np.sort(self._sizes)))
+        sizes = [max(len(source), len(target) + 1) for source, target in zip(*encoded, strict=True)]
+        self._order = SizedOrder(np.minimum(sizes, max_length), tokens, seed)
 
     def __len__(self) -> int:
-        return self._count
+        return len(self._order)
 
     def epoch(self, epoch: int, start: int) -> Iterator[PairBatch]:
-        rng = np.random.default_rng((self._seed, epoch))
-        order = np.lexsort((rng.random(len(self._pairs)), self._sizes))
-        batches = np.split(order, self._cuts(self._sizes[order])[1:])
-        for position in rng.permutation(len(batches))[start:]:
-            draws = np.random.default_rng((self._seed, epoch, int(position)))
-            pairs = [self._pairs[index] for index in batches[position]]
+        for places, draws in self._order.epoch(epoch, start):
+            pairs = [self._pairs[index] for index in places]
             yield self.batch([self._renaming(pair, draws) for pair in pairs] if self._renaming else pairs)
 
     def batch(self, pairs: Sequence[Pair]) -> PairBatch:
@@ -71,12 +65,3 @@ class PairBatches:
         # A translation that is cut has not come to its end.
         ended = [row[:most] if len(row) > most else [*row, EOS] for row in targets]
         return PairBatch(ids, lengths, *pad_rows(ended))
-
-    def _cuts(self, sizes: np.ndarray) -> list[int]:
-        """Where batches begin in pairs sorted by size: the same for every order of equals, so epochs are of one length."""
-        cuts, first = [0], 0
-        for place, size in enumerate(sizes.tolist()):
-            if place > first and min(size, self._max_length) * (place + 1 - first) > self._tokens:
-                cuts.append(place)
-                first = place
-        return cuts

@@ -1,0 +1,47 @@
+"""The classifying model: a recurrent encoder, pooled, to the classes."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from textgen.decoder.dropout import Dropout
+from textgen.sequences.encoder import RecurrentEncoder
+from textgen.text.tokenizer import UNK
+
+
+class ClassificationModel(nn.Module):
+    """Texts to logits of classes: the mean and the largest of each feature over a text's tokens, and one matrix."""
+
+    def __init__(
+        self,
+        encoder: RecurrentEncoder,
+        vocab_size: int,
+        classes: int,
+        dropout: float = 0.5,
+        word_dropout: float = 0.1,
+    ):
+        """`word_dropout`: the share of a text's tokens that training hides."""
+        super().__init__()
+        config = encoder.config
+        self.embedding = nn.Embedding(vocab_size, config.embedding_size)
+        nn.init.normal_(self.embedding.weight, std=config.embedding_size**-0.5)
+        self.encoder = encoder
+        self.output = nn.Linear(2 * config.output_size, classes)
+        self.dropout = Dropout(dropout)
+        self.word_dropout = word_dropout
+
+    def context(self, ids: Tensor, lengths: Tensor) -> Tensor:
+        """Encoded tokens (B, L, D) of `ids` (B, L), of which the first `lengths` (B,) count; 0 beyond them."""
+        if self.training and self.word_dropout:
+            ids = ids.masked_fill(torch.rand(ids.shape, device=ids.device) < self.word_dropout, UNK)
+        return self.encoder(self.embedding(ids), lengths)
+
+    def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
+        """Logits (B, C)."""
+        context = self.context(ids, lengths)
+        outside = torch.arange(ids.shape[1], device=ids.device) >= lengths[:, None]  # (B, L)
+        mean = context.sum(dim=1) / lengths[:, None]
+        largest = context.masked_fill(outside[..., None], -torch.inf).amax(dim=1)
+        logits: Tensor = self.output(self.dropout(torch.cat([mean, largest], dim=-1)))
+        return logits

@@ -1,0 +1,114 @@
+"""How good a translator is on pairs of sentences, and a classifier on labelled texts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from operator import methodcaller
+from pathlib import Path
+from typing import Any
+
+from textgen.classification.baseline import baseline_labels
+from textgen.classification.classifier import Classifier
+from textgen.classification.examples import load_labelled
+from textgen.classification.judged import judge, judge_labels, table
+from textgen.errors import UserError
+from textgen.output import complain, print_json
+from textgen.storage.files import atomic_write, check_output
+from textgen.text.encodings import lines_of
+from textgen.translation.config import TranslationConfig
+from textgen.translation.pairs import grouped, load_pairs
+from textgen.translation.scores import paired_bootstrap, require_sacrebleu, translation_scores
+from textgen.translation.translator import Translator
+
+
+def evaluate_pairs(
+    files: Sequence[Path],
+    model: str | None,
+    engine: str,
+    columns: Sequence[str],
+    config: TranslationConfig,
+    save: Path | None,
+    against: Path | None,
+    as_json: bool,
+) -> None:
+    """Translates the sentences of pairs, each once, and prints the scores. Raises UserError."""
+    require_sacrebleu()
+    check_output(save, "--save", (".txt",), [*files, *([against] if against else [])])
+    references: dict[str, list[str]] = {}
+    for group in grouped(files):
+        pairs = load_pairs(group, columns)
+        for note in pairs.notes:
+            complain("textgen", note)
+        for source, targets in pairs.references().items():
+            known = references.setdefault(source, [])
+            known += (target for target in targets if target not in known)
+    theirs = list(lines_of(against)) if against else []
+    if against and len(theirs) != len(references):
+        raise UserError(f"{against}: has {len(theirs):,} lines for {len(references):,} sentences (--against)")
+    translator = Translator.load(model, engine)
+    said = [str(found) for found in translator.translate(list(references), **asdict(config))]
+    if save:
+        atomic_write(save, methodcaller("write", "".join(f"{text}\n" for text in said).encode()))
+    true = list(references.values())
+    report: dict[str, Any] = {
+        "model": translator.hash,
+        "languages": list(translator.languages),
+        **asdict(config),
+        "sentences": len(said),
+        "references": sum(map(len, true)),
+        "all_references": translation_scores(said, true),
+        "one_reference": translation_scores(said, [row[:1] for row in true]),
+        **(
+            {"against": paired_bootstrap([("this model", said), (against.name, theirs)], true)}
+            if against
+            else {}
+        ),
+    }
+    if as_json:
+        return print_json(report)
+    print(f"{report['sentences']:,} sentences, {report['references']:,} references, beam {config.beam}")
+    for name in ("all references", "one reference"):
+        scores = report[name.replace(" ", "_")]
+        print(f"{name:15} BLEU {scores['BLEU']:.1f}, chrF {scores['chrF']:.1f}")
+        print(*(f"  {signature}" for signature in scores["signatures"].values()), sep="\n")
+    for name, row in report.get("against", {}).items():
+        print(
+            f"{name:15} BLEU {row['BLEU']:.1f} (p {row['BLEU_p']:.3f}), chrF {row['chrF']:.1f} (p {row['chrF_p']:.3f})"
+        )
+
+
+def evaluate_classes(
+    files: Sequence[Path],
+    model: str | None,
+    engine: str,
+    text: Sequence[str],
+    label: str,
+    held_out: float,
+    seed: int,
+    baseline: Sequence[Path],
+    as_json: bool,
+) -> None:
+    """Classifies labelled texts and prints the figures. Raises UserError."""
+    if not 0 <= held_out < 1:
+        raise UserError(f"held_out: {held_out} is outside 0 to 1")
+    texts = load_labelled(files, text, label)
+    for note in texts.notes:
+        complain("textgen", note)
+    train = load_labelled(baseline, text, label) if baseline else None
+    if held_out:
+        rest, texts = texts.split(held_out, seed)
+        # Of the very files it is judged by, the baseline learns what is not held out.
+        train = (
+            rest if baseline and set(map(Path.resolve, baseline)) == set(map(Path.resolve, files)) else train
+        )
+    classifier = Classifier.load(model, engine)
+    figures = judge(classifier.classify(list(texts.texts)), texts.labels)
+    beside = None
+    if train is not None:
+        beside = judge_labels(baseline_labels(train, texts.texts), texts.labels, classifier.classes)
+    if as_json:
+        document = {"model": classifier.hash, **figures.to_json()}
+        print_json(document | ({"baseline": beside.to_json()} if beside else {}))
+    else:
+        print(table(figures, beside))

@@ -1,0 +1,35 @@
+"""The kinds of models that `textgen` has: where each one's box is, and how it is exported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from textgen.classification import stored as classification
+from textgen.engine import text_model
+from textgen.errors import UserError
+from textgen.storage.box import Box
+from textgen.storage.bundle import HEADER, any_header
+from textgen.translation import stored as translation
+
+
+class Kind(NamedTuple):
+    """A kind of model."""
+
+    box: Box
+    export: Callable[[Path, str, bool], None]
+    """Of a folder, its precision, and whether its weights are stored in 8 bits."""
+
+
+KINDS = {
+    module.KIND: Kind(module.BOX, module.export_model) for module in (text_model, translation, classification)
+}
+
+
+def kind_of(folder: Path) -> Kind:
+    """The kind of the model in `folder`. Raises UserError naming what is wrong with its `model.json`."""
+    kind = any_header(folder)["kind"]
+    if kind not in KINDS:
+        raise UserError(f"{folder / HEADER}: a model of kind {kind!r}; textgen has {', '.join(KINDS)}")
+    return KINDS[kind]
