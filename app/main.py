@@ -7,12 +7,24 @@ from pathlib import Path
 import streamlit as st
 
 from app.cards import views
+from textgen.classification.stored import BOX as CLASSIFIERS
+from textgen.translation.stored import BOX as TRANSLATORS
 
 # Not in a folder called pages: Streamlit would run these by themselves, without what follows here, for whoever opens
 # the address of one before anybody has opened the first.
 PAGES = [
     st.Page("screens/captions.py", title="Captions", icon=":material/photo_camera:", default=True),
     st.Page("screens/text.py", title="Text", icon=":material/edit_note:"),
+    *(
+        [st.Page("screens/translate.py", title="Translate", icon=":material/translate:")]
+        if TRANSLATORS.names()
+        else []
+    ),
+    *(
+        [st.Page("screens/whose.py", title="Whose words?", icon=":material/person_search:")]
+        if CLASSIFIERS.names()
+        else []
+    ),
     st.Page("screens/evaluate.py", title="Evaluate", icon=":material/analytics:"),
     st.Page("screens/models.py", title="Models", icon=":material/neurology:"),
 ]

@@ -14,6 +14,7 @@ from typing import NamedTuple, TypedDict, TypeVar, Unpack, overload
 import numpy as np
 from PIL import Image
 
+from captioner.languages import check_language, in_language
 from captioner.network.confidence import Confidence
 from captioner.network.decoding import DEFAULT_DECODING, Caption, DecodingConfig, decode, search_beams
 from captioner.network.eyes import Eyes
@@ -47,6 +48,7 @@ class CaptionSettings(TypedDict, total=False):
     attention: bool
     batch: int
     max_megapixels: float | None
+    language: str | None
 
 
 class _Seen(NamedTuple):
@@ -123,6 +125,7 @@ class Captioner(Reloadable):
         attention: bool = False,
         batch: int = BATCH,
         max_megapixels: float | None = None,
+        language: str | None = None,
     ) -> list[Caption] | list[list[Caption]]:
         """`n` captions of a picture - path, bytes, binary file or PIL image - or of each of a list of them.
 
@@ -130,14 +133,14 @@ class Captioner(Reloadable):
         first. With `attention` each caption carries where the model looked for each word. A list is worked
         `batch` pictures at a time; a picture's captions do not depend on the others. A picture may stand in it twice, or
         be given by several threads at once. `max_megapixels` is what may be held in memory of one, 50 unless told; a
-        JPEG, which is decoded at a reduced scale, may have twenty times as many. Raises UserError for a file that is no
-        picture and for settings out of range.
+        JPEG, which is decoded at a reduced scale, may have twenty times as many. With `language` de or fr each caption
+        carries its translation, a machine's. Raises UserError for a file that is no picture and for settings out of range.
         """
         config = DecodingConfig(n, beam, temperature, top_k, top_p, seed, max_length)
         sources: Sequence[Source] = pictures if isinstance(pictures, list | tuple) else [pictures]
         captions = []
         limits = ImageLimits.of_megapixels(max_megapixels)
-        for found in self.caption_each(sources, config, attention, batch, limits):
+        for found in self.caption_each(sources, config, attention, batch, limits, language):
             if isinstance(found, ImageError):
                 raise found
             captions.append(found)
@@ -150,6 +153,7 @@ class Captioner(Reloadable):
         attention: bool = False,
         batch: int = BATCH,
         limits: ImageLimits = ImageLimits(),
+        language: str | None = None,
     ) -> Iterator[list[Caption] | ImageError]:
         """The captions of each picture, or why it has none, in order and as they come.
 
@@ -157,7 +161,8 @@ class Captioner(Reloadable):
         with the number of pictures. What an iterator gives is taken as it is then: it may give one object anew, with
         another picture in it. Two threads that read at the same time are refused, by UserError.
         """
-        found = self._caption_each(pictures, config, attention, batch, limits)
+        check_language(language)
+        found = self._caption_each(pictures, config, attention, batch, limits, language)
         return OneReader(found, f"these captions {_SHARED}")
 
     def _caption_each(
@@ -167,8 +172,11 @@ class Captioner(Reloadable):
         attention: bool,
         batch: int,
         limits: ImageLimits,
+        language: str | None,
     ) -> Generator[list[Caption] | ImageError, None, None]:
-        work = partial(self._caption_batch, config=config, attention=attention, limits=limits)
+        work = partial(
+            self._caption_batch, config=config, attention=attention, limits=limits, language=language
+        )
         left = self._taken(pictures, limits)
         turns = iter(lambda: list(islice(left, batch * self.workers)), [])
         under_way: deque[Future[list[list[Caption] | ImageError]]] = deque()
@@ -226,12 +234,15 @@ class Captioner(Reloadable):
         config: DecodingConfig,
         attention: bool,
         limits: ImageLimits,
+        language: str | None,
     ) -> list[list[Caption] | ImageError]:
         found = [self._pixels(source, limits) for source in sources]
         pixels = [item for item in found if not isinstance(item, ImageError)]
         with self._working:
             captions = iter(self.decode(self.encode(np.stack(pixels)), config, attention) if pixels else [])
-        return [item if isinstance(item, ImageError) else next(captions) for item in found]
+        return [
+            item if isinstance(item, ImageError) else in_language(next(captions), language) for item in found
+        ]
 
     def _pixels(self, source: Source | Copy | _Seen, limits: ImageLimits) -> np.ndarray | ImageError:
         if isinstance(source, _Seen):

@@ -56,6 +56,8 @@ class CaptionCommand:
     """Save a picture of where the model looked for each word (one photo)."""
     max_megapixels: MaxMegapixels = None
     """Of a photo, that may be held in memory; 50 unless told. A JPEG, decoded at a reduced scale, may have 20 times as many."""
+    language: Annotated[str, arg(metavar="en|de|fr")] = "en"
+    """Print captions in German or French, translated by a model in the box; JSON has them beside the English ones."""
     confidence: bool = False
     """Print how sure each caption is, 0 to 1: the probability that it is right."""
     json: bool = False
@@ -69,8 +71,10 @@ class CaptionCommand:
         config = DecodingConfig(
             self.n, self.beam, self.temperature, self.top_k, self.top_p, self.seed, self.max_length
         )
+        from captioner.languages import check_language
         from captioner.pictures.files import find_pictures
 
+        check_language(self.language)
         if not self.photos:
             raise UserError("no photo given; try: captioner caption my.jpg")
         photos = find_pictures(self.photos)
@@ -91,7 +95,9 @@ class CaptionCommand:
             why = "sampled captions have none" if config.sampling else "the model was not calibrated"
             raise UserError(f"--confidence: {why}; see captioner calibrate --help")
         limits = ImageLimits.of_megapixels(self.max_megapixels)
-        found = captioner.caption_each(photos, config, attention=bool(self.attention), limits=limits)
+        found = captioner.caption_each(
+            photos, config, attention=bool(self.attention), limits=limits, language=self.language
+        )
         results: list[tuple[str, list[Caption] | ImageError]] = []
         failed, ended = 0, None
         try:
@@ -391,7 +397,10 @@ def _reason(error: BaseException) -> str:
 
 
 def _as_text(photo: str, captions: Sequence[Caption], alone: bool, confidence: bool) -> str:
-    lines = [caption.text + ("" if caption.finished else " ... (cut)") for caption in captions]
+    lines = [
+        (caption.translation or caption.text) + ("" if caption.finished else " ... (cut)")
+        for caption in captions
+    ]
     if confidence:
         lines = [f"{caption.confidence:.2f}  {line}" for caption, line in zip(captions, lines, strict=True)]
     if len(captions) > 1:

@@ -10,7 +10,7 @@ import streamlit as st
 
 from app.cards import curves, views
 from app.work.limits import limits
-from app.work.model_info import ModelInfo, read_info, titles
+from app.work.model_info import BOXES, ModelInfo, read_info, titles
 from app.work.resources import (
     captioner_of,
     choose_captioner,
@@ -20,11 +20,20 @@ from app.work.resources import (
     text_model_of,
 )
 from captioner.network import stored
+from textgen.classification import stored as classification
 from textgen.engine import text_model
 from textgen.errors import UserError
 from textgen.storage.typed import typed_path
+from textgen.translation import stored as translation
 
 _OPENED = "models_opened"  # key of a session
+_PURPOSES = {
+    stored.KIND: "Captions photos",
+    text_model.KIND: "Writes text",
+    translation.KIND: "Translates",
+    classification.KIND: "Tells whose words they are",
+}
+_USES = {stored.KIND: "captions", text_model.KIND: "text"}  # of which one is chosen for a whole session
 
 
 def main() -> None:
@@ -33,7 +42,7 @@ def main() -> None:
         "What reads your photos and writes your texts: small recurrent networks, trained from public data.",
     )
     in_use = (chosen_captioner_folder(), chosen_text_folder())
-    folders = [*stored.BOX.folders(), *text_model.BOX.folders()]
+    folders = [folder for box in BOXES.values() for folder in box.folders()]
     folders = list(dict.fromkeys([*folders, *in_use, *st.session_state.get(_OPENED, ())]))
     for number, (folder, title) in enumerate(titles(folders).items()):
         with st.container(border=True, key=f"card-model-{number}"), views.errors_shown():
@@ -48,11 +57,10 @@ def _show(info: ModelInfo, title: str, used: bool, number: int) -> None:
         st.header(views.plain(title), anchor=False, width="content")
         if used:
             st.badge("In use", icon=":material/check:", color="green")
-        elif st.button(f"Use for {'captions' if info.captions else 'text'}", key=f"use-{number}"):
+        elif info.kind in _USES and st.button(f"Use for {_USES[info.kind]}", key=f"use-{number}"):
             _use(info)
             st.rerun()
-    purpose = "Captions photos" if info.captions else "Writes text"
-    views.note(f"{purpose} · {info.line}")
+    views.note(f"{_PURPOSES[info.kind]} · {info.line}")
     with st.container(horizontal=True, gap="medium"):
         for name, value in info.figures:
             st.metric(name, value, width="content")
@@ -80,10 +88,10 @@ def _training(info: ModelInfo, number: int) -> None:
 def _use(info: ModelInfo) -> None:
     """Loads it whole first: a model that is damaged is not chosen."""
     with st.spinner("Loading"):
-        if info.captions:
+        if info.kind == stored.KIND:
             captioner_of(info.folder)
             choose_captioner(info.folder)
-        else:
+        elif info.kind == text_model.KIND:
             text_model_of(info.folder)
             choose_text_model(info.folder)
 
@@ -97,6 +105,10 @@ def _open() -> None:
     if not typed.strip():
         raise UserError("type the folder of a model, such as runs/my-model")
     info = read_info(typed_path(os.path.expanduser(typed.strip().strip("'\""))))
+    if info.kind not in _USES:
+        raise UserError(
+            f"{info.folder}: a {info.kind}; the pages take captioners and models of text from folders"
+        )
     info = replace(info, folder=Path(os.path.abspath(info.folder)))  # one name for each, however it is typed
     _use(info)
     st.session_state[_OPENED] = [*st.session_state.get(_OPENED, ()), info.folder]

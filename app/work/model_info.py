@@ -13,10 +13,13 @@ from captioner.network.card import training_phases
 from captioner.pictures.files import told_apart
 from textgen.engine import text_model
 from textgen.errors import UserError
+from textgen.kinds import KINDS
 from textgen.storage import bundle
-from textgen.storage.box import size_of
+from textgen.storage.box import Box, size_of
 from textgen.training.runs import read_log
 
+BOXES: dict[str, Box] = {stored.KIND: stored.BOX, **{name: kind.box for name, kind in KINDS.items()}}
+"""The models that the package ships, by their kinds."""
 _TAG = re.compile(r"<!--.*?-->|</?[a-zA-Z][^>]*>", re.DOTALL)
 _HEADING = re.compile(r"^#{1,6} ", re.MULTILINE)
 
@@ -26,8 +29,8 @@ class ModelInfo:
     """One model."""
 
     folder: Path
-    captions: bool
-    """Whether it captions photos; else it writes."""
+    kind: str
+    """What `model.json` says that it is."""
     line: str
     """What it is made of."""
     figures: Sequence[tuple[str, str]]
@@ -42,14 +45,17 @@ class ModelInfo:
 
 def read_info(folder: Path) -> ModelInfo:
     """What `folder` says. Raises UserError naming the file and what is wrong with it."""
-    header = _read_header(folder)
-    captions = header["kind"] == stored.KIND
+    header = bundle.any_header(folder)
+    if header["kind"] not in BOXES:
+        raise UserError(
+            f"{folder / bundle.HEADER}: a model of kind {header['kind']!r}, which this page does not know"
+        )
     with bundle.describing(folder / bundle.HEADER):
-        told = (stored if captions else text_model).BOX.summary(header)
-        phases = training_phases(header) if captions else []
+        told = BOXES[header["kind"]].summary(header)
+        phases = training_phases(header) if header["kind"] == stored.KIND else []
     figures = [("Size", f"{size_of(folder) / 1e6:.1f} MB"), *told.figures]
     line = told.line.replace(" x ", " × ")
-    return ModelInfo(folder, captions, line, figures, phases, read_log(folder), _card(folder))
+    return ModelInfo(folder, header["kind"], line, figures, phases, read_log(folder), _card(folder))
 
 
 def titles(folders: Sequence[Path]) -> dict[Path, str]:
@@ -61,17 +67,6 @@ def titles(folders: Sequence[Path]) -> dict[Path, str]:
         if folder == stored.BOX.default_folder:
             found[folder] = "Photo captions"
     return found
-
-
-def _read_header(folder: Path) -> bundle.Header:
-    """`model.json` of a model of either kind."""
-    try:
-        return bundle.read_header(folder, stored.KIND)
-    except UserError as error:
-        try:
-            return bundle.read_header(folder, text_model.KIND)
-        except UserError:
-            raise error from None
 
 
 def _card(folder: Path) -> str:

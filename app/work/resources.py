@@ -15,7 +15,7 @@ from app.work.gate import Gate
 from app.work.limits import PREFIX, limits
 from captioner import Captioner
 from captioner.network import stored
-from textgen import TextGenerator
+from textgen import Classifier, TextGenerator, Translator
 from textgen.engine import text_model
 
 T = TypeVar("T")
@@ -71,6 +71,16 @@ def text_model_of(folder: Path) -> TextGenerator:
     return _load_text_model(str(folder), _stamp(folder), _engine())
 
 
+def translator_of(folder: Path) -> Translator:
+    """The translator in `folder`, loaded once; a file that was replaced since is read anew."""
+    return _load_translator(str(folder), _stamp(folder), _engine())
+
+
+def classifier_of(folder: Path) -> Classifier:
+    """The classifier in `folder`, loaded once; a file that was replaced since is read anew."""
+    return _load_classifier(str(folder), _stamp(folder), _engine())
+
+
 def warm_up() -> None:
     """Begins to load the captioner that sessions begin with, so that it is there when the first photo is."""
     threading.Thread(target=_quietly, args=(captioner_of, _first_captioner_folder()), daemon=True).start()
@@ -84,6 +94,16 @@ def _load_captioner(folder: str, stamp: _Stamp, engine: str) -> Captioner:
 @st.cache_resource(max_entries=_KEPT, show_spinner=False)
 def _load_text_model(folder: str, stamp: _Stamp, engine: str) -> TextGenerator:
     return TextGenerator.load(folder, engine)
+
+
+@st.cache_resource(max_entries=_KEPT, show_spinner=False)
+def _load_translator(folder: str, stamp: _Stamp, engine: str) -> Translator:
+    return Translator.load(folder, engine)
+
+
+@st.cache_resource(max_entries=_KEPT, show_spinner=False)
+def _load_classifier(folder: str, stamp: _Stamp, engine: str) -> Classifier:
+    return Classifier.load(folder, engine)
 
 
 def _stamp(folder: Path) -> _Stamp:

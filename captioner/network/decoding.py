@@ -89,6 +89,8 @@ class Caption:
     """Whether its confidence is below what the model's calibration found to be needed."""
     attention: np.ndarray | None = None
     """Where the model looked for each word, (words, rows, columns) of the picture's grid, each summing to 1."""
+    translation: str | None = None
+    """In another language, by a machine, where one was asked for."""
 
 
 def caption_constraints(tokenizer: Tokenizer) -> Constraints:

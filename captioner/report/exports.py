@@ -66,6 +66,7 @@ def photo_entry(
                 if caption.confidence is None
                 else round(caption.confidence, 3),
                 "unsure": caption.unsure,
+                **({} if caption.translation is None else {"translation": caption.translation}),
             }
             for caption in found
         ],

@@ -1,0 +1,44 @@
+"""Captions in other languages: translated from English by a model of `textgen`, which is loaded only when asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
+from typing import TYPE_CHECKING
+
+from captioner.network.decoding import Caption
+from textgen.errors import UserError
+
+if TYPE_CHECKING:
+    from textgen.translation.translator import Translator
+
+LANGUAGES = {"de": "english-german", "fr": "english-french"}
+"""Models in the box by the language that they translate into."""
+
+
+def check_language(language: str | None) -> None:
+    """Raises UserError for one that there is no translator for."""
+    if language not in (None, "en", *LANGUAGES):
+        raise UserError(f"language: unknown {language!r}; known: en, {', '.join(LANGUAGES)}")
+
+
+def in_language(captions: Sequence[Caption], language: str | None) -> list[Caption]:
+    """The captions, with a translation each where `language` is not English."""
+    if language in (None, "en"):
+        return list(captions)
+    check_language(language)
+    # The translator learnt from sentences as people write them.
+    sentences = [
+        f"{caption.text[:1].upper()}{caption.text[1:]}." if caption.text else "" for caption in captions
+    ]
+    found = translator(str(language)).translate(sentences)
+    return [replace(caption, translation=one.text) for caption, one in zip(captions, found, strict=True)]
+
+
+@cache
+def translator(language: str) -> Translator:
+    """The one into `language`, loaded once."""
+    from textgen.translation.translator import Translator  # most never need it
+
+    return Translator.load(LANGUAGES[language])
