@@ -36,6 +36,12 @@ def in_language(captions: Sequence[Caption], language: str | None) -> list[Capti
     return [replace(caption, translation=one.text) for caption, one in zip(captions, found, strict=True)]
 
 
+def as_sentence(caption: str) -> str:
+    """A caption as people write sentences, which translators learn from: with a capital and an end."""
+    text = caption.strip()
+    return f"{text[:1].upper()}{text[1:]}" + ("" if not text or text[-1] in ".!?" else ".")
+
+
 @cache
 def translator(language: str) -> Translator:
     """The one into `language`, loaded once."""

@@ -10,11 +10,15 @@ import streamlit as st
 
 from app.cards import views
 from app.work.photos import Album, Photo
+from app.work.resources import gate, translator_of
+from captioner.languages import LANGUAGES, as_sentence
 from captioner.network.decoding import Caption
 from captioner.pictures.load import load_image
 from captioner.report.attention import heat_map
+from textgen.translation.stored import BOX
 
 _UNITS = ((1e9, " billion"), (1e6, " million"), (1, ""))
+_LANGUAGES = {"de": "German", "fr": "French"}
 _LONGEST = 500  # characters of a correction
 _HELP = "How likely the model finds just this caption, among all that it could write. "
 _BY_LENGTH = "The order allows for length: a longer caption is less likely as a whole, and not worse for it."
@@ -40,6 +44,7 @@ def _card(album: Album, photo: Photo) -> None:
         left, right = st.columns([5, 6], gap="medium")
         with right:
             _caption(photo)
+            _in_other_languages(photo, key)
             word = _words(photo, key)
             _alternatives(photo, key)
             _actions(album, photo, key)
@@ -85,6 +90,21 @@ def _caption(photo: Photo) -> None:
             views.note("The model does not know such pictures well: this is a guess.")
         elif not caption.finished:
             views.note("Cut at the longest length.")
+
+
+def _in_other_languages(photo: Photo, key: str) -> None:
+    """The caption, translated once a language is chosen; where the box has translators."""
+    names = {code: name for code, name in _LANGUAGES.items() if LANGUAGES[code] in BOX.names()}
+    if not names:
+        return
+    code = st.pills("In another language", list(names), format_func=names.__getitem__, key=f"language-{key}")
+    if code is None:
+        return
+    translator = translator_of(BOX.find(LANGUAGES[code]))
+    with gate().place():
+        found = translator.translate(as_sentence(photo.caption))
+    views.copyable(found.text)
+    views.note("A machine's translation: it may be wrong where the caption is right.")
 
 
 def _alternatives(photo: Photo, key: str) -> None:
