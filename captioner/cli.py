@@ -219,9 +219,16 @@ class ScoreCommand:
     """Only the pictures that this file lists, one a line, as Flickr_8k.testImages.txt does."""
     train: Annotated[Path | None, arg(metavar="DATA")] = None
     """The training captions, to count the predictions that copy one."""
+    translation: bool = False
+    """PREDICTIONS are translations, a line each, and REFERENCES files with a line for each: sacrebleu's BLEU and chrF
+    with their signatures; needs the extra [scores]."""
     config: OmitArgPrefixes[ReportConfig] = ReportConfig()
 
     def run(self) -> None:
+        if self.translation:
+            from textgen.evaluate_sentences import score_translations
+
+            return score_translations(self.predictions, self.references, self.other, self.config.json)
         from captioner.score import score
         from textgen.training.memory import without_collection
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from operator import methodcaller
 from pathlib import Path
@@ -18,7 +18,7 @@ from textgen.storage.files import atomic_write, check_output
 from textgen.text.encodings import lines_of
 from textgen.translation.config import TranslationConfig
 from textgen.translation.pairs import grouped, load_pairs
-from textgen.translation.scores import paired_bootstrap, require_sacrebleu, translation_scores
+from textgen.translation.scores import PairedScores, paired_bootstrap, require_sacrebleu, translation_scores
 from textgen.translation.translator import Translator
 
 
@@ -72,10 +72,41 @@ def evaluate_pairs(
         scores = report[name.replace(" ", "_")]
         print(f"{name:15} BLEU {scores['BLEU']:.1f}, chrF {scores['chrF']:.1f}")
         print(*(f"  {signature}" for signature in scores["signatures"].values()), sep="\n")
-    for name, row in report.get("against", {}).items():
+    _print_paired(report.get("against", {}))
+
+
+def _print_paired(found: Mapping[str, PairedScores]) -> None:
+    for name, row in found.items():
         print(
             f"{name:15} BLEU {row['BLEU']:.1f} (p {row['BLEU_p']:.3f}), chrF {row['chrF']:.1f} (p {row['chrF_p']:.3f})"
         )
+
+
+def score_translations(said: Path, references: Sequence[Path], other: Path | None, as_json: bool) -> None:
+    """Prints sacrebleu's scores of translations, a line each, whose `references` are files with as many lines; beside
+    those of an `other` system, where there is one. Raises UserError."""
+    require_sacrebleu()
+    texts = list(lines_of(said))
+    rows = [list(lines_of(path)) for path in references]
+    theirs = list(lines_of(other)) if other else []
+    for path, lines in [*zip(references, rows, strict=True), *([(other, theirs)] if other else [])]:
+        if len(lines) != len(texts):
+            raise UserError(
+                f"{path}: has {len(lines):,} lines, {said} has {len(texts):,}; a line is a sentence"
+            )
+    if not texts:
+        raise UserError(f"{said}: is empty; give a translation a line")
+    true = [list(row) for row in zip(*rows, strict=True)]
+    report: dict[str, Any] = {"sentences": len(texts), "scores": translation_scores(texts, true)}
+    if other:
+        report["against"] = paired_bootstrap([(said.name, texts), (other.name, theirs)], true)
+    if as_json:
+        return print_json(report)
+    scores = report["scores"]
+    print(f"{len(texts):,} sentences, {len(rows)} references each")
+    print(f"BLEU {scores['BLEU']:.1f}, chrF {scores['chrF']:.1f}")
+    print(*(f"  {signature}" for signature in scores["signatures"].values()), sep="\n")
+    _print_paired(report.get("against", {}))
 
 
 def evaluate_classes(
