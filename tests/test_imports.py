@@ -24,7 +24,7 @@ ROOMS = [
     ["captioner.pictures", "captioner.metrics"],
     ["captioner.version"],
     ["textgen"],
-    ["textgen.classification", "textgen.translation"],
+    ["textgen.classification", "textgen.families", "textgen.translation"],
     ["textgen.sequences"],
     ["textgen.training"],
     ["textgen.decoding"],

@@ -116,9 +116,9 @@ def tokenizer() -> SubwordTokenizer:
     return SubwordTokenizer.fit((text for pair in pairs() for text in pair), 420)
 
 
-def untrained(seed: int = 0) -> Translator:
+def untrained(seed: int = 0, pooled: bool = False) -> Translator:
     """A translator of random weights, with strong opinions."""
-    encoder = EncoderConfig(embedding_size=8, hidden_size=6, num_layers=2)
+    encoder = EncoderConfig(embedding_size=8, hidden_size=6, num_layers=2, pooled=pooled)
     decoder = DecoderConfig(
         len(tokenizer()),
         embedding_size=8,

@@ -22,6 +22,8 @@ class EncoderConfig:
     """Features of a recurrent state, in each direction."""
     bidirectional: bool = True
     """Whether a second stack reads the sentence from its end."""
+    pooled: bool = False
+    """Whether a decoder sees the mean of the encoded tokens only, one cell: attention has nothing to choose from then."""
     dropout: float = 0.3
     """Share of activations dropped between layers in training."""
 

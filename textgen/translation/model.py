@@ -28,3 +28,10 @@ class TranslationModel(nn.Module):
         if self.training and self.word_dropout:
             ids = ids.masked_fill(torch.rand(ids.shape, device=ids.device) < self.word_dropout, UNK)
         return self.encoder(self.decoder.embedding(ids), lengths)
+
+    def seen(self, ids: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """The context that the decoder sees of them, and its lengths: one cell each where the encoder is pooled."""
+        context = self.context(ids, lengths)
+        if not self.encoder.config.pooled:
+            return context, lengths
+        return context.sum(dim=1, keepdim=True) / lengths[:, None, None], torch.ones_like(lengths)

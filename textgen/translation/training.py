@@ -110,8 +110,8 @@ def train_pairs(
             torch.from_numpy(array).to(device)
             for array in (batch.sources, batch.lengths, batch.inputs, batch.targets)
         )
-        context = run.model.context(sources, lengths)
-        state = run.model.decoder.start(context, len(context), lengths)
+        context, cells = run.model.seen(sources, lengths)
+        state = run.model.decoder.start(context, len(context), cells)
         return next_token_loss(run.model.decoder, state, inputs, targets, config.label_smoothing), {}
 
     fit_config = FitConfig(
@@ -216,6 +216,7 @@ def _model(config: PairsConfig, vocab_size: int) -> TranslationModel:
             embedding_size=config.embedding,
             hidden_size=config.encoder_hidden,
             bidirectional=config.bidirectional,
+            pooled=not config.attention,
             dropout=config.dropout,
         )
     )

@@ -32,6 +32,8 @@ class PairsConfig:
     """Features of a state of the encoder, in each direction."""
     bidirectional: bool = True
     """Whether the encoder reads a sentence from its end, too."""
+    attention: bool = True
+    """Whether the decoder sees every encoded subword; else their mean only."""
     layers: int = 2
     """Recurrent layers of the decoder."""
     hidden: int = 384

@@ -101,6 +101,7 @@ class Translator(Reloadable):
         """sha256 of the weights' file."""
         self.languages: tuple[str, str] = tuple(header["config"]["languages"])
         """From which into which."""
+        self._pooled = bool(header["config"]["encoder"].get("pooled"))
         # A translation of a line is a line.
         controls = (
             index for index, token in enumerate(tokenizer.tokens) if re.fullmatch(r"<0x[01].>", token)
@@ -186,8 +187,9 @@ class Translator(Reloadable):
         said, spoken = _words(self.tokenizer, target)
         if not ids or not said:
             raise UserError("align: a sentence and its translation are needed")
-        lengths = np.array([len(ids)])
-        context = self.encode(np.array([ids]), lengths)
+        if self._pooled:
+            raise UserError("align: this model's decoder has no attention")
+        context, lengths = self._seen([ids])
         _, state = self.model.prefill(np.array([[BOS, *said[:-1]]]), self.model.start(context, 1, lengths))
         looked = self.model.attention(state)  # (1, T, L)
         assert looked is not None, "a translator's decoder has a context"
@@ -228,6 +230,16 @@ class Translator(Reloadable):
             held, size = f"{held} {piece}" if held else piece, size + tokens
         yield from self._short(held, cuts[1:])
 
+    def _seen(self, rows: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
+        """What the decoder sees of sentences, (B, L, D), and how many cells of each count."""
+        ids, lengths = padded(rows)
+        context = self.encode(ids, lengths)
+        if not self._pooled:
+            return context, lengths
+        return context.sum(axis=1, keepdims=True) / lengths[:, None, None].astype(np.float32), np.ones_like(
+            lengths
+        )
+
     def _constraints(self, places: int) -> Constraints:
         """What is hidden behind `places` place holders has to be said; no phrase three times."""
         return Constraints(
@@ -239,8 +251,7 @@ class Translator(Reloadable):
 
     def _translate(self, parts: Sequence[_Part], config: TranslationConfig) -> list[list[Generated]]:
         """The best translations of parts of one length with as many place holders."""
-        ids, lengths = padded([part.ids for part in parts])
-        context = self.encode(ids, lengths)
+        context, lengths = self._seen([part.ids for part in parts])
         constraints, most = self._constraints(_places(parts[0])), _longest(parts[0])
         prompts = np.full((len(parts), 1), BOS)
         if config.beam == config.n == 1 and not constraints.required:
@@ -297,13 +308,13 @@ class Translator(Reloadable):
         if not part.ids:
             yield part.text
             return
-        ids, lengths = padded([part.ids])
+        context, lengths = self._seen([part.ids])
         said: list[int] = []
         text = ""
         for column in stream(
             self.model,
             np.full((1, 1), BOS),
-            context=self.encode(ids, lengths),
+            context=context,
             lengths=lengths,
             constraints=self._constraints(_places(part)),
             end=EOS,

@@ -172,3 +172,15 @@ def test_a_folder_that_is_none_is_named(tmp_path):
         Translator.load(tmp_path / "none")
     with pytest.raises(UserError, match="a model of kind 'textgen', not 'translator'"):
         Translator.load("shakespeare")
+
+
+def test_without_attention_the_decoder_sees_the_mean_alone():
+    made = untrained(pooled=True)
+    context, lengths = made._seen([[5, 6, 7], [8, 9, 10]])
+    assert context.shape[1] == 1 and lengths.tolist() == [1, 1]
+    assert (
+        made.translate(LINES) == made.translate(LINES)
+        and made.translate("The red 犬 boat").text.count("犬") == 1
+    )
+    with pytest.raises(UserError, match="has no attention"):
+        made.align("a", "b")
