@@ -228,6 +228,13 @@ class ScoreCommand:
         if self.translation:
             from textgen.evaluate_sentences import score_translations
 
+            if (
+                self.split
+                or self.pictures
+                or self.train
+                or self.config != ReportConfig(json=self.config.json)
+            ):
+                raise UserError("--translation: takes no other option than --other and --json")
             return score_translations(self.predictions, self.references, self.other, self.config.json)
         from captioner.score import score
         from textgen.training.memory import without_collection

@@ -28,11 +28,7 @@ def in_language(captions: Sequence[Caption], language: str | None) -> list[Capti
     if language in (None, "en"):
         return list(captions)
     check_language(language)
-    # The translator learnt from sentences as people write them.
-    sentences = [
-        f"{caption.text[:1].upper()}{caption.text[1:]}." if caption.text else "" for caption in captions
-    ]
-    found = translator(str(language)).translate(sentences)
+    found = translator(str(language)).translate([as_sentence(caption.text) for caption in captions])
     return [replace(caption, translation=one.text) for caption, one in zip(captions, found, strict=True)]
 
 

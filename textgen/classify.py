@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from textgen.classification.classifier import Classification, Classifier
-from textgen.lines import check_choices, given_lines, print_document
+from textgen.lines import asked_lines, print_document
 from textgen.output import as_text, print_json
-from textgen.text.encodings import lines_of
 
 _SHOWN = 3  # classes of a line
 
@@ -25,14 +23,8 @@ def classify(
     jsonl: bool,
 ) -> int:
     """Classifies and prints; returns the exit status. Raises UserError before anything is printed where it can."""
-    check_choices(text, file, json, jsonl)
-    texts: Iterator[str]
-    if file is not None:
-        texts = lines_of(file)
-    elif text is not None and text != "-":
-        texts = iter([as_text(text)])
-    else:
-        texts = given_lines('nothing to classify; try: textgen classify "It was the best of times."', text)
+    advice = 'nothing to classify; try: textgen classify "It was the best of times."'
+    texts = asked_lines(None if text is None else [as_text(text)], file, json, jsonl, advice)
     classifier = Classifier.load(model, engine)
     found = (_told(classifier, one, words) for one in classifier.classify_each(texts))
     if json:

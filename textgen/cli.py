@@ -1,4 +1,4 @@
-"""The command line: generate, train, evaluate, sweep, export, info, models."""
+"""The command line: generate, translate, classify, train, evaluate, sweep, export, info, models."""
 
 from __future__ import annotations
 
@@ -228,15 +228,14 @@ class InfoCommand:
     """Show a model's card."""
 
     model: Annotated[Positional[str | None], arg(metavar="NAME|DIR")] = None
-    """A model in the box, shakespeare or novels, or a trained model's folder; shakespeare unless told."""
+    """A model in the box, as `textgen models` lists them, or a trained model's folder; shakespeare unless told."""
     json: bool = False
     """Print model.json without its vocabulary."""
 
     def run(self) -> int:
-        from textgen.engine.text_model import BOX
-        from textgen.kinds import kind_of
+        from textgen.kinds import find_any, kind_of
 
-        folder = BOX.find(self.model)
+        folder = find_any(self.model)
         command_line.print_card(folder, kind_of(folder).box.kind, self.json)
         return 0
 

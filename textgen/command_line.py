@@ -166,7 +166,8 @@ def print_models(boxes: Sequence[Box], as_json: bool) -> None:
     """The models in `boxes`, a line each: name, size, what it is made of and was trained on, its figures."""
     models = [model for box in boxes for model in box.listing()]
     if as_json:
-        return print_json({"default": boxes[0].default, "models": models})
+        defaults = {box.kind: box.default for box in boxes}
+        return print_json({"default": boxes[0].default, "defaults": defaults, "models": models})
     width = max(14, *(len(model["name"]) for model in models))
     for model in models:
         figures = ", ".join(f"{name} {value}" for name, value in model["figures"].items())

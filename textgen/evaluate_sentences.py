@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from operator import methodcaller
 from pathlib import Path
@@ -34,6 +34,10 @@ def evaluate_pairs(
 ) -> None:
     """Translates the sentences of pairs, each once, and prints the scores. Raises UserError."""
     require_sacrebleu()
+    if not files:
+        raise UserError("--pairs: name one or more files")
+    if config.n > 1:
+        raise UserError("--n: one translation a sentence is scored")
     check_output(save, "--save", (".txt",), [*files, *([against] if against else [])])
     references: dict[str, list[str]] = {}
     for group in grouped(files):
@@ -72,11 +76,12 @@ def evaluate_pairs(
         scores = report[name.replace(" ", "_")]
         print(f"{name:15} BLEU {scores['BLEU']:.1f}, chrF {scores['chrF']:.1f}")
         print(*(f"  {signature}" for signature in scores["signatures"].values()), sep="\n")
-    _print_paired(report.get("against", {}))
+    _print_paired(report.get("against", []))
 
 
-def _print_paired(found: Mapping[str, PairedScores]) -> None:
-    for name, row in found.items():
+def _print_paired(found: Sequence[PairedScores]) -> None:
+    for row in found:
+        name = row["system"]
         print(
             f"{name:15} BLEU {row['BLEU']:.1f} (p {row['BLEU_p']:.3f}), chrF {row['chrF']:.1f} (p {row['chrF_p']:.3f})"
         )
@@ -106,7 +111,7 @@ def score_translations(said: Path, references: Sequence[Path], other: Path | Non
     print(f"{len(texts):,} sentences, {len(rows)} references each")
     print(f"BLEU {scores['BLEU']:.1f}, chrF {scores['chrF']:.1f}")
     print(*(f"  {signature}" for signature in scores["signatures"].values()), sep="\n")
-    _print_paired(report.get("against", {}))
+    _print_paired(report.get("against", []))
 
 
 def evaluate_classes(
@@ -123,16 +128,19 @@ def evaluate_classes(
     """Classifies labelled texts and prints the figures. Raises UserError."""
     if not 0 <= held_out < 1:
         raise UserError(f"held_out: {held_out} is outside 0 to 1")
-    texts = load_labelled(files, text, label)
-    for note in texts.notes:
-        complain("textgen", note)
+    texts = load_labelled(files, text, label, least=1)
     train = load_labelled(baseline, text, label) if baseline else None
+    for note in dict.fromkeys([*texts.notes, *(train.notes if train else ())]):
+        complain("textgen", note)
+    same = set(map(Path.resolve, baseline)) & set(map(Path.resolve, files))
+    if same and not held_out:
+        raise UserError(
+            f"{next(iter(same))}: the baseline would be judged by what it learnt; give --held-out"
+        )
     if held_out:
         rest, texts = texts.split(held_out, seed)
         # Of the very files it is judged by, the baseline learns what is not held out.
-        train = (
-            rest if baseline and set(map(Path.resolve, baseline)) == set(map(Path.resolve, files)) else train
-        )
+        train = rest if same else train
     classifier = Classifier.load(model, engine)
     figures = judge(classifier.classify(list(texts.texts)), texts.labels)
     beside = None

@@ -27,6 +27,16 @@ KINDS = {
 }
 
 
+def find_any(model: str | None) -> Path:
+    """The folder of a model of any kind, as `Box.find`; what is not found is told with the names of all."""
+    own = text_model.BOX
+    try:
+        return own.find(model)
+    except UserError as error:
+        names = [name for kind in KINDS.values() for name in kind.box.names()]
+        raise UserError(str(error).replace(", ".join(own.names()), ", ".join(names))) from error
+
+
 def kind_of(folder: Path) -> Kind:
     """The kind of the model in `folder`. Raises UserError naming what is wrong with its `model.json`."""
     kind = any_header(folder)["kind"]

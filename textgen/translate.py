@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from textgen.errors import UserError
-from textgen.lines import check_choices, counted, given_lines, print_document
+from textgen.lines import asked_lines, print_document
 from textgen.output import as_text, print_json
 from textgen.plots import new_figure, save_png
 from textgen.storage.bundle import model_files
 from textgen.storage.files import check_output
-from textgen.text.encodings import lines_of
+from textgen.text.encodings import split_lines
 from textgen.translation.config import TranslationConfig
 from textgen.translation.stored import BOX
-from textgen.translation.translator import Alignment, Translator
+from textgen.translation.translator import Alignment, Translation, Translator
+
+_DRAWN = 60  # words of a picture of attention
 
 
 def translate(
@@ -29,37 +31,40 @@ def translate(
     jsonl: bool,
 ) -> int:
     """Translates and prints; returns the exit status. Raises UserError before anything is printed where it can."""
-    check_choices(text, file, json, jsonl)
-    if config.n > 1 and not (json or jsonl) and file is not None:
-        raise UserError("--n: of a file, several translations a line need --json or --jsonl")
+    given = None if text is None else split_lines(as_text(text))
+    advice = 'nothing to translate; try: textgen translate "Where is the station?"'
+    if config.n > 1 and not (json or jsonl) and (given is None or len(given) > 1 or given == ["-"]):
+        raise UserError("--n: of several lines, several translations each need --json or --jsonl")
     check_output(
         attention, "--attention", (".png",), [*model_files(BOX.find(model)), *([file] if file else [])]
     )
-    lines: Iterator[str]
-    if file is not None:
-        lines = lines_of(file)
-    elif text is not None and text != "-":
-        lines = iter(as_text(text).split("\n"))
-    else:
-        lines = given_lines('nothing to translate; try: textgen translate "Where is the station?"', text)
+    lines = asked_lines(given, file, json, jsonl, advice)
     translator = Translator.load(model, engine)
     if attention is not None:
-        lines = iter(given := list(lines))
-        if len(given) != 1 or not given[0].strip():
-            raise UserError("--attention: one line is drawn; give one")
-        plot(translator.align(given[0], str(translator.translate(given[0], beam=config.beam))), attention)
-    found = translator.translate_each(counted(lines, file), **asdict(config))
+        lines = iter(only := [line for line in lines if line is not None])
+        if len(only) != 1 or not 0 < len(only[0].split()) <= _DRAWN:
+            raise UserError(f"--attention: one line of at most {_DRAWN} words is drawn; give one")
+    found = translator.translate_each(lines, **asdict(config))
+    if attention is not None:
+        found = iter(first := [*found])
+        plot(translator.align(only[0].strip(), first[0].text.strip()), attention)
     if json:
         about = {"model": translator.hash, "languages": list(translator.languages), **asdict(config)}
-        print_document(about, "translations", map(asdict, found))
+        print_document(about, "translations", map(_entry, found))
         return 0
     for translation in found:
         if jsonl:
-            print_json(asdict(translation), indent=None)
+            print_json(_entry(translation), indent=None)
         else:
             for each in (translation, *translation.others):
                 print(each, flush=file is None)
     return 0
+
+
+def _entry(translation: Translation) -> dict[str, Any]:
+    """A translation in JSON."""
+    told = {**asdict(translation), "log_prob": round(translation.log_prob, 4)}
+    return {**told, "others": [_entry(other) for other in translation.others]}
 
 
 def plot(alignment: Alignment, path: Path) -> None:
@@ -71,8 +76,9 @@ def plot(alignment: Alignment, path: Path) -> None:
     figure = new_figure("--attention", 1.5 + 0.5 * columns, 1.5 + 0.4 * rows)
     axes = figure.subplots()
     axes.imshow(alignment.weights, cmap="Blues", vmin=0, vmax=1, aspect="auto")
-    axes.set_xticks(range(columns), alignment.source, rotation=60, ha="left")
-    axes.set_yticks(range(rows), alignment.target)
+    # A word may hold dollar signs, between which formulas would stand.
+    axes.set_xticks(range(columns), alignment.source, rotation=60, ha="left", parse_math=False)
+    axes.set_yticks(range(rows), alignment.target, parse_math=False)
     axes.xaxis.tick_top()
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)

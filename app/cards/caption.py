@@ -18,6 +18,7 @@ from captioner.report.attention import heat_map
 from textgen.translation.stored import BOX
 
 _UNITS = ((1e9, " billion"), (1e6, " million"), (1, ""))
+_TRANSLATED = "translated_captions"  # key of a session
 _LANGUAGES = {"de": "German", "fr": "French"}
 _LONGEST = 500  # characters of a correction
 _HELP = "How likely the model finds just this caption, among all that it could write. "
@@ -100,11 +101,19 @@ def _in_other_languages(photo: Photo, key: str) -> None:
     code = st.pills("In another language", list(names), format_func=names.__getitem__, key=f"language-{key}")
     if code is None:
         return
-    translator = translator_of(BOX.find(LANGUAGES[code]))
-    with gate().place():
-        found = translator.translate(as_sentence(photo.caption))
-    views.copyable(found.text)
-    views.note("A machine's translation: it may be wrong where the caption is right.")
+    with views.errors_shown():
+        views.copyable(_translated(photo.caption, code))
+        views.note("A machine's translation: it may be wrong where the caption is right.")
+
+
+def _translated(caption: str, code: str) -> str:
+    """Of a caption, once a session: cards are drawn anew at every click."""
+    known: dict[tuple[str, str], str] = st.session_state.setdefault(_TRANSLATED, {})
+    if (caption, code) not in known:
+        translator = translator_of(BOX.find(LANGUAGES[code]))
+        with gate().place():
+            known[caption, code] = translator.translate(as_sentence(caption)).text
+    return known[caption, code]
 
 
 def _alternatives(photo: Photo, key: str) -> None:

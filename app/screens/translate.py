@@ -14,6 +14,7 @@ from app.cards.controls import Kept
 from app.work.limits import limits
 from app.work.resources import gate, translator_of
 from textgen.errors import UserError
+from textgen.text.encodings import split_lines
 from textgen.translation.stored import BOX
 from textgen.translation.translator import Translation, Translator
 
@@ -109,7 +110,7 @@ def _show(found: _Found, slot: DeltaGenerator) -> None:
 
 
 def _align(translator: Translator, translation: Translation) -> None:
-    for source, target in zip(translation.source.splitlines(), translation.text.splitlines(), strict=False):
+    for source, target in zip(split_lines(translation.source), split_lines(translation.text), strict=True):
         if not (source.strip() and target.strip()):
             continue
         if len(source.split()) > _WORDS:

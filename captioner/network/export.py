@@ -23,7 +23,7 @@ from textgen.engine.onnx_graph import decoder_graphs
 from textgen.engine.onnx_weights import stored_steps
 from textgen.errors import UserError
 from textgen.storage import bundle
-from textgen.storage.graphs import Graphs, write_graphs
+from textgen.storage.graphs import Graphs, check_precision, write_graphs
 from textgen.storage.weights import SCALE, Rounding
 
 _OPSET = 20
@@ -50,6 +50,7 @@ def export_model(
     `precision` is the decoder's; the encoder computes in float32, or in 8 bits where there are pixels to calibrate it
     on, (B, S, S, 3), uint8. With `pack` the weights are stored from then on as they are computed, in 8 bits.
     """
+    check_precision(precision)
     model, _, size, *_ = read_model(folder)
     stored = bundle.read(folder, KIND)
     graph = _exported(model, size)

@@ -38,7 +38,16 @@ def test_the_figures_are_sacrebleus(capsys, files):
 def test_another_system_stands_beside_it(capsys, files):
     _, out, _ = score(capsys, files, "said", "true", "--other", "other", json_=True)
     found = json.loads(out)["against"]
-    assert found["said.txt"]["BLEU"] > found["other.txt"]["BLEU"] and 0 < found["other.txt"]["BLEU_p"] <= 1
+    assert [row["system"] for row in found] == ["said.txt", "other.txt"]
+    assert found[0]["BLEU"] > found[1]["BLEU"] and 0 < found[1]["BLEU_p"] <= 1
+
+
+@pytest.mark.parametrize("option", [("--split", "dev"), ("--report", "a.html"), ("--bootstrap", "0")])
+def test_options_of_captions_are_refused(capsys, files, option):
+    argv = ["score", files / "said.txt", files / "true.txt", "--translation", *option]
+    status, _, err = run_command(main, capsys, *argv)
+    assert status == 2
+    assert_one_line_of("captioner", err, "--translation: takes no other option than --other and --json")
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,7 @@ def test_pairs_give_sacrebleus_figures(capsys, tmp_path):
         capsys, "evaluate", "--pairs", dev, *model, "--against", tmp_path / "theirs.txt", "--json"
     )
     document = json.loads(out)
-    assert document["all_references"]["BLEU"] > 60 and document["against"]["theirs.txt"]["BLEU_p"] < 0.05
+    assert document["all_references"]["BLEU"] > 60 and document["against"][1]["BLEU_p"] < 0.05
     (tmp_path / "theirs.txt").write_text("one\n")
     status, _, err = run(capsys, "evaluate", "--pairs", dev, *model, "--against", tmp_path / "theirs.txt")
     assert status == 2
@@ -97,6 +97,10 @@ def test_every_kind_of_model_is_shown_and_exported(capsys, tmp_path):
         import shutil
 
         shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("training"))
+        before = (copy / "model.safetensors").read_bytes()
+        status, _, err = run(capsys, "export", copy, "--pack", "--precision", "int4")
+        assert status == 2 and (copy / "model.safetensors").read_bytes() == before
+        assert_one_line(err, "precision: unknown 'int4'")
         status, _, _ = run(capsys, "export", copy, "--pack")
         assert status == 0 and (copy / "encoder.onnx").exists()
         status, _, err = run(capsys, "generate", "a", "--model", copy)
@@ -120,3 +124,24 @@ def test_training_a_classifier_is_a_command(capsys, tmp_path):
     )
     assert status == 2
     assert_one_line(err, "no column 'nope'; there are: text, label")
+
+
+def test_a_comparison_that_proves_nothing_is_refused(capsys, tmp_path):
+    data = classifiers.data()
+    argv = ["evaluate", "--classes", data, "--model", classifiers.trained(), "--baseline", data]
+    status, _, err = run(capsys, *argv)
+    assert status == 2
+    assert_one_line(err, "the baseline would be judged by what it learnt")
+    _, dev = translators.files()
+    for options, words in ((["-n", 3], "--n: one translation"), ([], "--pairs: name one or more files")):
+        status, _, err = run(
+            capsys,
+            "evaluate",
+            "--pairs",
+            *([dev] if options else []),
+            "--model",
+            translators.trained(),
+            *options,
+        )
+        assert status == 2
+        assert_one_line(err, words)

@@ -79,6 +79,8 @@ def test_what_cannot_be_done_is_one_line(capsys, tmp_path, monkeypatch):
         (["a", "--file", path], ["--file: a text is given, too"]),
         (["a", "--json", "--jsonl"], ["give one of the two"]),
         (["--file", path, "-n", 2], ["--n", "--json"]),
+        (["a\nb", "-n", 2], ["--n", "--json"]),
+        (["-n", 2], ["--n", "--json"]),
         (["--file", tmp_path / "none.txt"], ["none.txt", "cannot be read"]),
         (["a", "--beam", 0], ["beam: 0"]),
         (["a\nb", "--attention", tmp_path / "a.png"], ["--attention: one line"]),
@@ -88,7 +90,8 @@ def test_what_cannot_be_done_is_one_line(capsys, tmp_path, monkeypatch):
         assert (status, out) == (2, ""), argv
         assert_one_line(err, *words)
     status, _, err = run(capsys, "--file", path)
-    assert status == 2 and "not UTF-8" in err
+    assert status == 2
+    assert_one_line(err, "a.txt, line 2: not UTF-8")
     monkeypatch.setattr(sys, "stdin", None)
     status, _, err = run(capsys)
     assert status == 2 and "nothing to translate" in err
@@ -125,3 +128,38 @@ def test_training_is_a_command_of_its_own(capsys, tmp_path):
     status, _, err = run_command(main, capsys, "train", "--pairs", bad, "--dev", dev, "--out", tmp_path / "n")
     assert status == 2
     assert_one_line(err, "bad.tsv", "has no tab")
+
+
+def test_line_ends_and_nul_are_alike_for_files_and_pipes(capsys, tmp_path, monkeypatch):
+    path = tmp_path / "lines.txt"
+    path.write_bytes("\ufeffThe red boat sinks.\r\r\nTom.\rAnn.\n".encode())
+    status, out, _ = run(capsys, "--file", path)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(path.read_bytes())))
+    assert run(capsys) == (status, out, "") and out.count("\n") == 2
+    path.write_bytes(b"fine\nToo\0m\n")
+    for argv in (["--file", path], []):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(path.read_bytes())))
+        status, _, err = run(capsys, *argv)
+        assert status == 2
+        assert_one_line(err, "line 2: holds NUL")
+
+
+def test_a_pipe_by_name_is_read_once(capsys, tmp_path):
+    import os
+    import threading
+
+    os.mkfifo(tmp_path / "pipe")
+    threading.Thread(target=(tmp_path / "pipe").write_text, args=("The red boat sinks.\nTom.\n",)).start()
+    status, out, _ = run(capsys, "--file", tmp_path / "pipe")
+    assert status == 0 and out.count("\n") == 2
+
+
+def test_dollars_are_drawn_and_what_is_drawn_is_what_is_printed(capsys, tmp_path):
+    pytest.importorskip("matplotlib")
+    status, out, _ = run(
+        capsys, "The red $a^$ boat", "--attention", tmp_path / "a.png", "--length-penalty", 0
+    )
+    assert status == 0 and out == f"{translator().translate('The red $a^$ boat', length_penalty=0.0)}\n"
+    status, _, err = run(capsys, "word " * 61, "--attention", tmp_path / "a.png")
+    assert status == 2
+    assert_one_line(err, "one line of at most 60 words")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from importlib.util import find_spec
 
 from textgen.classification.examples import Labelled
@@ -35,5 +36,12 @@ def baseline_labels(train: Labelled, texts: tuple[str, ...]) -> list[str]:
     fewest = min(train.labels.count(name) for name in train.classes)
     if fewest >= 3:
         pipeline = GridSearchCV(pipeline, strengths, cv=3)
-    pipeline.fit(list(train.texts), list(train.labels))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of folds without a class, or of what has not converged
+            pipeline.fit(list(train.texts), list(train.labels))
+    except ValueError as error:
+        # Of texts without words, such as those of scripts without spaces, nothing is left to count.
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(f"the baseline cannot be trained on {', '.join(train.names)}: {reason}") from error
     return [str(label) for label in pipeline.predict(list(texts))]

@@ -33,7 +33,7 @@ def classifier_card(header: Header) -> str:
         if baseline := provenance.get("baseline"):
             told = "TF-IDF + logistic regression (scikit-learn)"
             lines.append(f"| {told} | {baseline['accuracy']:.1f} | {baseline['macro F1']:.1f} |")
-        if "temperature" in config:
+        if config["temperature"]:
             lines += [
                 "",
                 f"Probabilities are calibrated on them: logits are divided by {config['temperature']:.2f}.",

@@ -6,7 +6,6 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 from typing import NamedTuple, overload
 
 import numpy as np
@@ -16,11 +15,12 @@ from textgen.classification.stored import BOX, Encode, Output, load_model
 from textgen.engine.reloading import Origin, Reloadable
 from textgen.errors import UserError
 from textgen.storage.bundle import Header
-from textgen.text.batches import padded
+from textgen.text.batches import growing_blocks, padded
 from textgen.text.subwords import SubwordTokenizer
 from textgen.text.tokenizer import EOS, UNK
 
 _TOKENS = 8000  # of a batch, padding included
+_MOST_WORDS = 500  # of a text that is read once more without each
 _AHEAD = 512  # texts that are read before the first of them is classified: those of one length go together
 
 
@@ -65,7 +65,7 @@ class Classifier(Reloadable):
         """sha256 of the weights' file."""
         config = header["config"]
         self.classes: tuple[str, ...] = tuple(config["classes"])
-        self._max_length, self._temperature = int(config["max_length"]), float(config["temperature"])
+        self._max_length, self._temperature = int(config["max_length"]), float(config["temperature"] or 1.0)
 
     @classmethod
     def load(cls, model: str | os.PathLike[str] | None = None, engine: str = "auto") -> Classifier:
@@ -89,17 +89,19 @@ class Classifier(Reloadable):
         found = list(self.classify_each([text] if isinstance(text, str) else text))
         return found[0] if isinstance(text, str) else found
 
-    def classify_each(self, texts: Iterable[str]) -> Iterator[Classification]:
-        """What each of `texts` is taken for, in order, in constant memory however many they are."""
-        rest, size = iter(texts), 1  # the first ones come at once
-        while block := list(islice(rest, size)):
+    def classify_each(self, texts: Iterable[str | None]) -> Iterator[Classification]:
+        """What each of `texts` is taken for, in order, in constant memory however many they are.
+
+        None among them says that none is there at the moment: those before it are not kept waiting.
+        """
+        for block in growing_blocks(texts, _AHEAD):
             for text, row in zip(block, softmax(self.logits(block) / self._temperature), strict=True):
                 yield self._told(text, row)
-            size = min(4 * size, _AHEAD)
 
     def logits(self, texts: list[str]) -> np.ndarray:
         """Logits (N, C) of texts, before calibration."""
-        encoded = self.tokenizer.encode_all(texts)
+        # As in training, where lines and tabs are spaces.
+        encoded = self.tokenizer.encode_all([" ".join(text.split()) for text in texts])
         # The end is read, too: the first token of a text without any.
         return self._logits([[*ids, EOS] for ids in encoded])
 
@@ -109,6 +111,10 @@ class Classifier(Reloadable):
         words = list(re.finditer(r"\S+", text))
         if not words:
             return []
+        if len(words) > _MOST_WORDS:
+            raise UserError(
+                f"the words that decided: {len(words):,} words are too many; {_MOST_WORDS} at most"
+            )
         ids, owners = [], []
         for place, match in enumerate(words):
             # A space before the first word is the tokeniser's own.

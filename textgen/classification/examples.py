@@ -57,11 +57,13 @@ class Labelled:
         return replace(self, texts=texts, labels=labels, notes=())
 
 
-def load_labelled(paths: Sequence[Path], text: Sequence[str], label: str) -> Labelled:
+def load_labelled(paths: Sequence[Path], text: Sequence[str], label: str, least: int = 2) -> Labelled:
     """The rows of CSVs: their `text` columns joined by spaces, and their `label`; by name, or by number from 1.
 
-    Raises UserError naming the file.
+    Raises UserError naming the file, also where there are less than `least` labels.
     """
+    if label in text:
+        raise UserError(f"label: {label!r} is among the columns of the texts, too")
     texts: list[str] = []
     labels: list[str] = []
     notes: list[str] = []
@@ -83,7 +85,7 @@ def load_labelled(paths: Sequence[Path], text: Sequence[str], label: str) -> Lab
     if not texts:
         raise UserError(f"{paths[0]}: no row has a text and a label in these columns")
     counts = Counter(labels)
-    if len(counts) < 2:
+    if len(counts) < least:
         raise UserError(f"{paths[0]}: --label: all rows have the label {labels[0]!r}; two or more are needed")
     if len(counts) > max(1000, len(labels) // 2):
         raise UserError(f"{paths[0]}: --label: {len(counts):,} labels of {len(labels):,} rows are no classes")

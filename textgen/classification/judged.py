@@ -38,7 +38,7 @@ class Judged:
 
 def judge_labels(said: Sequence[str], true: Sequence[str], classes: Sequence[str]) -> Judged:
     """Figures of bare answers; `classes` are those of the model, to which those of the data are added."""
-    names = tuple(dict.fromkeys([*classes, *sorted(set(true))]))
+    names = tuple(dict.fromkeys([*classes, *sorted({*true, *said})]))
     places = {name: place for place, name in enumerate(names)}
     confusion = np.zeros((len(names), len(names)), dtype=int)
     for answer, label in zip(said, true, strict=True):

@@ -16,7 +16,7 @@ from textgen.sequences.config import EncoderConfig
 from textgen.storage import bundle
 from textgen.storage.box import Box
 from textgen.storage.bundle import Header
-from textgen.storage.graphs import Graphs, has_graphs, read_graphs, write_graphs
+from textgen.storage.graphs import Graphs, check_precision, has_graphs, read_graphs, write_graphs
 from textgen.storage.weights import Weights
 from textgen.text.subwords import SubwordTokenizer
 from textgen.text.tokenizer import Tokenizer
@@ -57,7 +57,7 @@ def model_header(
     max_length: int,
     provenance: Header,
     notes: str = "",
-    temperature: float = 1.0,
+    temperature: float | None = None,
 ) -> Header:
     """What `model.json` says of a `ClassificationModel`; `notes` is Markdown for its card."""
     return {
@@ -102,8 +102,9 @@ def load_model(folder: Path, engine: str = "auto") -> Loaded:
 def export_model(folder: Path, precision: str, pack: bool = False) -> None:
     """Adds an ONNX graph to a stored model; with `pack` its weights are stored in 8 bits from then on.
 
-    It computes in float32 whatever `precision` says: a text is read once, not a token at a time.
+    It computes in float32, whichever `precision` is asked for: a text is read once, not a token at a time.
     """
+    check_precision(precision)
     from textgen.sequences.encoder_graph import encoder_graph
     from textgen.sequences.onnx_encoder import STEPS, stored_steps
 
@@ -112,7 +113,7 @@ def export_model(folder: Path, precision: str, pack: bool = False) -> None:
         steps = {f"{_ENCODER}{name}": count for name, count in stored_steps(config).items()}
         stored = bundle.pack_weights(stored, {**steps, _EMBEDDING: STEPS})
     graph = encoder_graph(config, _encoder_weights(stored.weights))
-    write_graphs(stored, Graphs(precision, {"encoder": graph}))
+    write_graphs(stored, Graphs("float32", {"encoder": graph}))
 
 
 def _encoder_weights(weights: Weights) -> dict[str, np.ndarray]:
@@ -133,7 +134,7 @@ def _read(folder: Path) -> tuple[bundle.Bundle, SubwordTokenizer, EncoderConfig]
             or not all(isinstance(c, str) for c in classes)
         ):
             raise UserError("config: classes must be two or more names")
-        if not (told["max_length"] >= 1 and told["temperature"] > 0):
+        if not (told["max_length"] >= 1 and (told["temperature"] is None or told["temperature"] > 0)):
             raise UserError("config: max_length and temperature must be above 0")
     bundle.check_vocabulary(path, len(tokenizer), told["vocab_size"])
     shapes: dict[str, tuple[int, ...]] = {_EMBEDDING: (len(tokenizer), config.embedding_size)}

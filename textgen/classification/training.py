@@ -74,7 +74,8 @@ class _Run:
     tokenizer: SubwordTokenizer
     model: ClassificationModel
     baseline: dict[str, float]
-    temperature: float = 1.0
+    temperature: float | None = None
+    """None until the model is calibrated."""
 
     def header(self, metrics: dict[str, float]) -> Header:
         told = "".join([self.train.hash, self.dev.hash])
@@ -195,7 +196,7 @@ def train_classes(
 def _prepare(paths: Sequence[Path], dev: Sequence[Path], folder: RunFolder, config: ClassesConfig) -> _Run:
     train = load_labelled(paths, config.text, config.label)
     if dev:
-        judged = load_labelled(dev, config.text, config.label)
+        judged = load_labelled(dev, config.text, config.label, least=1)
         split = ", ".join(judged.names)
         if not set(judged.labels) & set(train.classes):
             raise UserError(f"{dev[0]}: none of its labels is among those of the texts to train on")
@@ -203,6 +204,8 @@ def _prepare(paths: Sequence[Path], dev: Sequence[Path], folder: RunFolder, conf
         notes = train.notes
         train, judged = train.split(config.held_out, config.seed)
         split = f"{100 * config.held_out:g} %, drawn by seed {config.seed}"
+        if len(train.classes) < 2:
+            raise UserError(f"held_out: what is left to train on has the label {train.labels[0]!r} only")
         for note in notes:
             say(note)
     tokenizer = SubwordTokenizer.fit(train.texts, config.vocabulary)
@@ -240,7 +243,12 @@ def _baseline(run: _Run) -> dict[str, float]:
     if not has_baseline():
         say("no baseline beside it: scikit-learn is not installed (pip install 'captioner[baseline]')")
         return {}
-    figures = judge_labels(baseline_labels(run.train, run.dev.texts), run.dev.labels, run.train.classes)
+    try:
+        said = baseline_labels(run.train, run.dev.texts)
+    except UserError as error:
+        say(str(error))
+        return {}
+    figures = judge_labels(said, run.dev.labels, run.train.classes)
     return {"accuracy": figures.accuracy, "macro F1": figures.macro_f1}
 
 

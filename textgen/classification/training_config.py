@@ -77,6 +77,8 @@ class ClassesConfig:
         for name in ("word_dropout", "label_smoothing", "ema", "dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise UserError(f"{name}: {getattr(self, name)} is outside 0 to 1")
+        if self.max_length < 2:
+            raise UserError(f"max_length: {self.max_length} must be 2 or more: the end takes one")
         if not 0 < self.held_out < 1:
             raise UserError(f"held_out: {self.held_out} must be between 0 and 1")
         if not 0 <= self.seed < 2**32:

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from textgen.decoder.config import CELL_SIZES, DecoderConfig
-from textgen.errors import UserError
-from textgen.storage.graphs import PRECISIONS
+from textgen.storage.graphs import check_precision
 from textgen.storage.weights import rounded
 
 _START = ("initial", "key", "value")  # products of the context
@@ -28,8 +27,7 @@ def decoder_arrays(
     token is the look-up `table` (V, G), in int8 with the `.scale` (V, 1) of its rows; or `embedding` (V, E), of numbers
     from -1 to 1, and the product `input0`.
     """
-    if precision not in PRECISIONS:
-        raise UserError(f"precision: unknown {precision!r}; known: {', '.join(PRECISIONS)}")
+    check_precision(precision)
     arrays: dict[str, np.ndarray] = {}
 
     def product(name: str, weight: np.ndarray, bias: np.ndarray) -> None:

@@ -14,7 +14,7 @@ from textgen.storage import bundle
 from textgen.storage.box import Box
 from textgen.storage.bundle import Header
 from textgen.storage.card import model_card, model_summary
-from textgen.storage.graphs import Graphs, has_graphs, write_graphs
+from textgen.storage.graphs import Graphs, check_precision, has_graphs, write_graphs
 from textgen.text.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -90,6 +90,7 @@ def export_model(folder: Path, precision: str, pack: bool = False) -> None:
     from textgen.engine.onnx_graph import decoder_graphs
     from textgen.engine.onnx_weights import stored_steps
 
+    check_precision(precision)
     stored, _, config = _read(folder)
     if pack:
         stored = bundle.pack_weights(stored, stored_steps(config))

@@ -28,6 +28,12 @@ class Graphs:
     """Name, as `step`, of `step.onnx`, to what it holds."""
 
 
+def check_precision(precision: str) -> None:
+    """Raises UserError for what is none of `PRECISIONS`: before anything is written."""
+    if precision not in PRECISIONS:
+        raise UserError(f"precision: unknown {precision!r}; known: {', '.join(PRECISIONS)}")
+
+
 def has_graphs(header: Header) -> bool:
     """Whether a model of this program's own was exported."""
     return bool(header.get("graphs"))

@@ -5,14 +5,16 @@ The order of an epoch follows from (seed, epoch), so a resumed run sees what the
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
 from textgen.errors import UserError
 from textgen.text.tokenizer import BOS, PAD
 
+T = TypeVar("T")
 _BUCKET = 50  # batches whose lines are sorted by length together: little padding, yet a random order
 
 
@@ -43,6 +45,23 @@ def padded(rows: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
     for place, row in enumerate(rows):
         ids[place, : len(row)] = row
     return ids, lengths
+
+
+def growing_blocks(items: Iterable[T | None], most: int) -> Iterator[list[T]]:
+    """Items one after the other in blocks, of which the first are small, so that something comes at once; at most `most`.
+
+    None, which is no item, ends a block: nothing more is there at the moment.
+    """
+    block: list[T] = []
+    size = 1
+    for item in items:
+        if item is not None:
+            block.append(item)
+        if block and (item is None or len(block) == size):
+            yield block
+            block, size = [], min(4 * size, most)
+    if block:
+        yield block
 
 
 class StreamBatches:

@@ -47,6 +47,8 @@ def read_columns(path: Path, text: str, columns: Sequence[str], option: str = "-
     Raises UserError naming the file, the `option` that chose the columns, and those that there are.
     """
     table = read_table(path, text, columns)
+    if not table:
+        raise UserError(f"{path}: is empty; give a table with text in it")
     longer = sum(len(row) > len(table[0]) for row in table)
     if all(column.isdecimal() for column in columns):
         places = [int(column) - 1 for column in columns]

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import codecs
+import io
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from textgen.errors import UserError
 from textgen.storage.typed import why_unreadable
@@ -28,25 +31,50 @@ def read_text(path: Path) -> str:
         raise UserError(f"{path}: cannot be read: {why_unreadable(path, error)}") from error
 
 
-def lines_of(path: Path) -> Iterator[str]:
-    """A file's lines, without their ends, one after the other: as `read_text`, of a file of any size.
+def split_lines(text: str) -> list[str]:
+    """The lines of a text, whatever it holds besides: only `\\n` and `\\r\\n` end one."""
+    return re.split(r"\r?\n", text)
 
-    Only `\\n` and `\\r\\n` end a line. Raises UserError naming the line that is no text.
+
+def lines_of(path: Path) -> Iterator[str]:
+    """A file's lines, without their ends, one after the other, of a file of any size; a pipe is read once.
+
+    Raises UserError at once where it cannot be opened, and naming the line that is no text.
     """
-    number = 1
     try:
-        with path.open("rb") as start:
-            encoding = _MARKS.get(_mark(start.read(4)), "utf-8")
-        with path.open(encoding=encoding, newline="\n") as file:
-            for line in file:
-                yield line.removesuffix("\n").removesuffix("\r")
-                number += 1
+        file = path.open("rb")
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {why_unreadable(path, error)}") from error
-    except UnicodeError as error:
-        raise UserError(
-            f"{path}, line {number} or soon after: not {encoding.upper()}; save it as UTF-8"
-        ) from error
+    return lines_in(file, str(path))
+
+
+def lines_in(file: BinaryIO, name: str) -> Iterator[str]:
+    """The lines of an open file, which came from `name`, as they come; it is closed at their end."""
+    number = 0
+    with file:
+        try:
+            # What has no `peek`, such as bytes in memory, is all there.
+            begin = file.peek(4) if isinstance(file, io.BufferedReader) else b""
+            wide = _MARKS.get(_mark(begin), "")
+            if wide.startswith("utf-16") or wide.startswith("utf-32"):
+                for number, line in enumerate(io.TextIOWrapper(file, wide, newline="\n"), 1):
+                    yield _whole(line, number, name)
+                return
+            for number, data in enumerate(file, 1):
+                line = data.removeprefix(codecs.BOM_UTF8 if number == 1 else b"").decode("utf-8")
+                yield _whole(line, number, name)
+        except OSError as error:
+            raise UserError(f"{name}: cannot be read: {error.strerror}") from error
+        except UnicodeError as error:
+            raise UserError(
+                f"{name}, line {number}: not {(wide or 'utf-8').upper()}; save it as UTF-8"
+            ) from error
+
+
+def _whole(line: str, number: int, name: str) -> str:
+    if "\0" in line:
+        raise UserError(f"{name}, line {number}: holds NUL: not a text file; text must be UTF-8")
+    return line.removesuffix("\n").removesuffix("\r")
 
 
 def beginning(path: Path, size: int = 65_536) -> str:

@@ -10,7 +10,7 @@ import base64
 import binascii
 import io
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from textgen.errors import UserError
@@ -23,6 +23,7 @@ SPACE = "\u2581"  # what SentencePiece writes for a space
 _OWN_SPACE = "\ufdd0"  # no character: stands for that sign where a text has it
 PLACEHOLDERS = tuple(chr(0xF0000 + index) for index in range(8))
 """Private characters, each a token: what stands for words that are copied as they are."""
+_LONGEST = 2000  # characters of a line to learn from
 _LEAST = len(SPECIAL_TOKENS) + 256 + len(PLACEHOLDERS)
 
 
@@ -58,7 +59,7 @@ class SubwordTokenizer(Tokenizer):
 
         if size <= _LEAST:
             raise UserError(f"vocabulary: {size} subwords are too few; give more than {_LEAST}")
-        lines = [line for text in texts for line in _escaped(text).split("\n") if line.strip()]
+        lines = [part for text in texts for line in _escaped(text).split("\n") for part in _cut(line)]
         if not lines:
             raise UserError("vocabulary: there is no text to learn subwords from")
         model = io.BytesIO()
@@ -75,7 +76,7 @@ class SubwordTokenizer(Tokenizer):
                 normalization_rule_name="identity",
                 remove_extra_whitespaces=False,
                 user_defined_symbols=list(PLACEHOLDERS),
-                max_sentence_length=100_000,
+                max_sentence_length=8 * _LONGEST,  # in bytes
                 pad_id=PAD,
                 bos_id=BOS,
                 eos_id=EOS,
@@ -131,6 +132,19 @@ class SubwordTokenizer(Tokenizer):
             return cls(base64.b64decode(data["model"], validate=True))
         except binascii.Error as error:
             raise UserError("vocabulary: not a SentencePiece model, or damaged") from error
+
+
+def _cut(line: str) -> Iterator[str]:
+    """A line in parts that SentencePiece takes, at its spaces where it has some: of longer ones it would learn nothing."""
+    start = 0
+    while start < len(line):
+        end = start + _LONGEST
+        if end < len(line):
+            end = max(line.rfind(" ", start + 1, end), start) or end
+            end = end if end > start else start + _LONGEST
+        if line[start:end].strip():
+            yield line[start:end]
+        start = end
 
 
 def _escaped(text: str) -> str:

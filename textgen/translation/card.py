@@ -14,7 +14,8 @@ def translator_card(header: Header) -> str:
         f"# Translator, {' to '.join(config['languages'])}",
         "",
         f"Encoder: {encoder['num_layers']} x {encoder['cell'].upper()}-{encoder['hidden_size']}"
-        f"{' in both directions' if encoder['bidirectional'] else ''}. Decoder with attention: "
+        f"{' in both directions' if encoder['bidirectional'] else ''}. "
+        f"Decoder {'without' if encoder.get('pooled') else 'with'} attention: "
         f"{decoder['num_layers']} x {decoder['cell'].upper()}-{decoder['hidden_size']}. "
         f"{decoder['vocab_size']:,} subwords, shared.",
         *(["", header["notes"].strip()] if header.get("notes") else []),

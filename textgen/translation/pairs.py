@@ -11,10 +11,11 @@ from xml.etree import ElementTree
 
 from textgen.errors import UserError
 from textgen.storage.typed import why_unreadable
-from textgen.text.encodings import beginning, read_text
+from textgen.text.encodings import beginning, lines_of
 
 _BAD = 0.1  # share of a file's lines without a tab from which on it is taken for none of pairs
 _LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
+_CODES = {"bpt", "ept", "it", "ph", "ut"}  # what TMX calls a program's own marks within a sentence
 
 Pair = tuple[str, str]
 """A sentence and its translation."""
@@ -54,6 +55,8 @@ def grouped(paths: Sequence[Path]) -> list[tuple[Path, ...]]:
     groups: list[tuple[Path, ...]] = []
     rest = iter(paths)
     for path in rest:
+        if path.exists() and not path.is_file():
+            raise UserError(f"{path}: not a file; pairs are read more than once, so write them into one")
         if path.suffix.lower() == ".tmx" or "\t" in beginning(path):
             groups.append((path,))
         elif (other := next(rest, None)) is not None:
@@ -72,7 +75,7 @@ def load_pairs(files: Sequence[Path], columns: Sequence[str] = ()) -> Pairs:
     Of a table the first two columns are taken, or, where its first line names them, the two `columns`; a TMX has the
     languages of those codes, or the first two that it has. Raises UserError naming the file and, where it can, the line.
     """
-    if columns and len(columns) != 2:
+    if columns and (len(columns) != 2 or len(set(columns)) < 2):
         raise UserError("columns: two are wanted, of the sentences and of their translations")
     notes: list[str] = []
     if len(files) == 2:
@@ -80,7 +83,7 @@ def load_pairs(files: Sequence[Path], columns: Sequence[str] = ()) -> Pairs:
     elif files[0].suffix.lower() == ".tmx":
         pairs = _tmx(files[0], columns, notes)
     else:
-        pairs = _table(files[0], _lines(files[0]), columns, notes)
+        pairs = _table(files[0], list(lines_of(files[0])), columns, notes)
     whole = [(source.strip(), target.strip()) for source, target in pairs]
     kept = list(dict.fromkeys(pair for pair in whole if all(pair)))
     if empty := sum(not all(pair) for pair in whole):
@@ -92,18 +95,20 @@ def load_pairs(files: Sequence[Path], columns: Sequence[str] = ()) -> Pairs:
     return Pairs(tuple(kept), tuple(path.name for path in files), tuple(notes))
 
 
-def _lines(path: Path) -> list[str]:
-    return read_text(path).removesuffix("\n").split("\n")
-
-
 def _table(path: Path, lines: Sequence[str], columns: Sequence[str], notes: list[str]) -> list[Pair]:
     places, first = (0, 1), 0
-    header = [cell.strip() for cell in lines[0].split("\t")]
-    if columns and set(columns) <= set(header):
-        places, first = (header.index(columns[0]), header.index(columns[1])), 1
-    elif columns and len(header) > 2:
-        raise UserError(
-            f"{path}: --columns: its first line has no {' and '.join(columns)}: {', '.join(header)}"[:400]
+    header = [cell.strip() for cell in lines[0].split("\t")] if lines else []
+    known, wanted = ([name.casefold() for name in names] for names in (header, columns))
+    if columns and set(wanted) <= set(known):
+        places, first = (known.index(wanted[0]), known.index(wanted[1])), 1
+    elif columns:
+        none = f"its first line has no {' and '.join(columns)}"
+        if len(header) > 2:
+            raise UserError(f"{path}: --columns: {none}: {', '.join(header)}"[:400])
+        notes.append(
+            f"{path}: {none}; it is taken for a pair, the first column as {columns[0]}: {' | '.join(header)}"[
+                :400
+            ]
         )
     found, bad = [], []
     for number, line in enumerate(lines[first:], first + 1):
@@ -112,17 +117,18 @@ def _table(path: Path, lines: Sequence[str], columns: Sequence[str], notes: list
             found.append((cells[places[0]], cells[places[1]]))
         elif line.strip():
             bad.append(number)
+    what = "no tab" if max(places) == 1 else f"less than {max(places) + 1} columns"
     if len(bad) > _BAD * len(lines):
         raise UserError(
-            f"{path}, line {bad[0]}: has no tab, as {len(bad):,} of {len(lines):,} lines; not pairs"
+            f"{path}, line {bad[0]}: has {what}, as {len(bad):,} of {len(lines):,} lines; not pairs"
         )
     if bad:
-        notes.append(f"{path}: {len(bad):,} lines without a tab are left out, line {bad[0]} the first")
+        notes.append(f"{path}: {len(bad):,} lines have {what} and are left out, line {bad[0]} the first")
     return found
 
 
 def _aligned(path: Path, other: Path) -> list[Pair]:
-    lines, others = _lines(path), _lines(other)
+    lines, others = list(lines_of(path)), list(lines_of(other))
     if len(lines) != len(others):
         raise UserError(
             f"{other}: has {len(others):,} lines, {path} has {len(lines):,}; aligned files have as many, "
@@ -151,6 +157,8 @@ def _tmx(path: Path, columns: Sequence[str], notes: list[str]) -> list[Pair]:
                 missing += 1
     except ElementTree.ParseError as error:
         raise UserError(f"{path}, line {error.position[0]}: not XML, or damaged; a TMX is wanted") from error
+    except (LookupError, ValueError) as error:  # an encoding that the XML reader does not know
+        raise UserError(f"{path}: in an encoding that cannot be read: {error}; save it as UTF-8") from error
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {why_unreadable(path, error)}") from error
     if not found:
@@ -172,6 +180,15 @@ def _units(path: Path) -> Iterator[dict[str, str]]:
             code = (variant.get(_LANGUAGE) or variant.get("lang") or "").lower()
             segment = next((part for part in variant if part.tag.rpartition("}")[2] == "seg"), None)
             if code and segment is not None:
-                unit.setdefault(code, " ".join("".join(segment.itertext()).split()))
+                unit.setdefault(code, " ".join("".join(_spoken(segment)).split()))
         yield unit
         element.clear()
+
+
+def _spoken(segment: ElementTree.Element) -> Iterator[str]:
+    """The text of a segment without the codes of the program that it comes from."""
+    yield segment.text or ""
+    for part in segment:
+        if part.tag.rpartition("}")[2] not in _CODES:
+            yield from _spoken(part)
+        yield part.tail or ""

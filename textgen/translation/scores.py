@@ -8,8 +8,6 @@ from typing import Any, TypedDict
 
 from textgen.errors import UserError
 
-SEED = 12345  # of the bootstrap, as sacrebleu has it
-
 
 class TranslationScores(TypedDict):
     """Of a list of translations, out of 100."""
@@ -21,8 +19,9 @@ class TranslationScores(TypedDict):
 
 
 class PairedScores(TypedDict):
-    """Of two systems on the same sentences, by a paired bootstrap (Koehn 2004)."""
+    """Of one of two systems on the same sentences, by a paired bootstrap (Koehn 2004)."""
 
+    system: str
     BLEU: float
     chrF: float
     BLEU_p: float
@@ -55,27 +54,30 @@ def translation_scores(hypotheses: Sequence[str], references: Sequence[Sequence[
 
 def paired_bootstrap(
     systems: Sequence[tuple[str, Sequence[str]]], references: Sequence[Sequence[str]], samples: int = 1000
-) -> dict[str, PairedScores]:
-    """The systems' scores by their names, and how likely their difference from the first one is chance."""
+) -> list[PairedScores]:
+    """The scores of `systems`, names and translations, and how likely their difference from the first one is chance."""
     require_sacrebleu()
     from sacrebleu.significance import PairedTest
 
     bleu, chrf = _metrics(_streams(references))
-    named: list[tuple[str, Sequence[str]]] = [(name, list(said)) for name, said in systems]
+    # Two may have one name, by which the test would take them for one.
+    named: list[tuple[str, Sequence[str]]] = [
+        (str(place), list(said)) for place, (_, said) in enumerate(systems)
+    ]
     test = PairedTest(
         named, {"BLEU": bleu, "chrF2": chrf}, references=None, test_type="bs", n_samples=samples
     )
     found: dict[str, Any] = test()[1]
-    results: dict[str, PairedScores] = {}
-    for place, (name, _) in enumerate(named):
-        b, c = found["BLEU"][place], found["chrF2"][place]
-        results[name] = {
+    return [
+        {
+            "system": name,
             "BLEU": float(b.score),
             "chrF": float(c.score),
             "BLEU_p": 1.0 if b.p_value is None else float(b.p_value),
             "chrF_p": 1.0 if c.p_value is None else float(c.p_value),
         }
-    return results
+        for (name, _), b, c in zip(systems, found["BLEU"], found["chrF2"], strict=True)
+    ]
 
 
 def _streams(references: Sequence[Sequence[str]]) -> Any:

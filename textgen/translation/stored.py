@@ -17,7 +17,7 @@ from textgen.sequences.config import EncoderConfig
 from textgen.storage import bundle
 from textgen.storage.box import Box
 from textgen.storage.bundle import Header
-from textgen.storage.graphs import Graphs, has_graphs, read_graphs, write_graphs
+from textgen.storage.graphs import Graphs, check_precision, has_graphs, read_graphs, write_graphs
 from textgen.storage.weights import Weights
 from textgen.text.subwords import SubwordTokenizer
 from textgen.text.tokenizer import Tokenizer
@@ -39,16 +39,6 @@ class Sizes(NamedTuple):
 
     encoder: EncoderConfig
     decoder: DecoderConfig
-
-
-class Stored(NamedTuple):
-    """A model as it was written, to be trained on or exported."""
-
-    model: TranslationModel
-    tokenizer: SubwordTokenizer
-    header: Header
-    hash: str
-    """sha256 of the weights' file."""
 
 
 class Loaded(NamedTuple):
@@ -89,12 +79,6 @@ def write_model(folder: Path, model: TranslationModel, header: Header) -> None:
     bundle.write(folder, header, bundle.weights_of(model), translator_card(header))
 
 
-def read_model(folder: Path) -> Stored:
-    """A stored `TranslationModel` with its tokeniser, header and hash, all checked."""
-    stored, tokenizer, sizes = _read(folder)
-    return Stored(_model(stored, sizes), tokenizer, stored.header, stored.hash)
-
-
 def load_model(folder: Path, engine: str = "auto") -> Loaded:
     """A stored model ready to read and speak, its tokeniser, header and hash, all checked."""
     stored, tokenizer, sizes = _read(folder)
@@ -130,6 +114,7 @@ def export_model(folder: Path, precision: str, pack: bool = False) -> None:
     from textgen.sequences.encoder_graph import encoder_graph
     from textgen.sequences.onnx_encoder import stored_steps as encoder_steps
 
+    check_precision(precision)
     stored, _, sizes = _read(folder)
     if pack:
         steps = {f"{DECODER}{name}": count for name, count in decoder_steps(sizes.decoder).items()}

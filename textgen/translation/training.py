@@ -176,9 +176,9 @@ def _prepare(paths: Sequence[Path], dev: Sequence[Path], folder: RunFolder, conf
     learnt: list[Pair] = []
     left_out = 0
     loaded = [load_pairs(group, config.columns) for group in groups]
+    for note in dict.fromkeys(note for pairs in (*loaded, *(p for _, p in judged)) for note in pairs.notes):
+        say(note)
     for pairs, times in zip(loaded, repeat, strict=True):
-        for note in pairs.notes:
-            say(note)
         kept = [pair for pair in pairs.pairs if _key(pair[0]) not in known]
         left_out += len(pairs.pairs) - len(kept)
         learnt += kept * times

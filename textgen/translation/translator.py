@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,7 +20,8 @@ from textgen.engine.protocol import StepModel
 from textgen.engine.reloading import Origin, Reloadable
 from textgen.errors import UserError
 from textgen.storage.bundle import Header
-from textgen.text.batches import padded
+from textgen.text.batches import growing_blocks, padded
+from textgen.text.encodings import split_lines
 from textgen.text.subwords import PLACEHOLDERS, SubwordTokenizer
 from textgen.text.tokenizer import BOS, EOS, PAD, UNK
 from textgen.translation.config import TranslationConfig, TranslationSettings
@@ -138,22 +139,25 @@ class Translator(Reloadable):
         """
         single = isinstance(text, str)
         texts = [text] if isinstance(text, str) else list(text)
-        lines = [re.split(r"\r?\n", one) for one in texts]
+        lines = [split_lines(one) for one in texts]
         found = self.translate_each((line for one in lines for line in one), **settings)
         whole = [_joined(one, [next(found) for _ in each]) for one, each in zip(texts, lines, strict=True)]
         return whole[0] if single else whole
 
     def translate_each(
-        self, lines: Iterable[str], **settings: Unpack[TranslationSettings]
+        self, lines: Iterable[str | None], **settings: Unpack[TranslationSettings]
     ) -> Iterator[Translation]:
-        """The translation of each of `lines`, in order, in constant memory however many they are."""
-        config = TranslationConfig(**settings)
-        return self._each(iter(lines), config)
+        """The translation of each of `lines`, in order, in constant memory however many they are.
 
-    def _each(self, lines: Iterator[str], config: TranslationConfig) -> Iterator[Translation]:
-        size = 1  # the first lines come at once
+        None among them says that none is there at the moment: those before it are not kept waiting.
+        """
+        config = TranslationConfig(**settings)
+        return self._each(lines, config)
+
+    def _each(self, lines: Iterable[str | None], config: TranslationConfig) -> Iterator[Translation]:
         with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-            while block := [self._read(line) for line in itertools.islice(lines, size)]:
+            for taken in growing_blocks(lines, _AHEAD):
+                block = [self._read(line) for line in taken]
                 groups = _groups(dict.fromkeys(part for line in block for part in line.parts if part.ids))
                 # A single batch needs no other thread.
                 run = pool.map if len(groups) > 1 else map
@@ -163,11 +167,10 @@ class Translator(Reloadable):
                     found |= dict(zip(group, said, strict=True))
                 for line in block:
                     yield self._told(line, [found.get(part, [_AS_IT_IS]) for part in line.parts], config.n)
-                size = min(4 * size, _AHEAD)
 
     def stream(self, text: str) -> Iterator[str]:
         """The greedy translation of a text, as it is spoken: what each step adds to it."""
-        for place, line in enumerate(re.split(r"\r?\n", text)):
+        for place, line in enumerate(split_lines(text)):
             if place:
                 yield "\n"
             read = self._read(line)
@@ -200,7 +203,12 @@ class Translator(Reloadable):
         body = line.strip()
         start = line.find(body) if body else len(line)
         before, after = line[:start], line[start + len(body) :]
-        return _Line(line, before, after, tuple(self._parts(body)) if body else ())
+        return _Line(line, before, after, tuple(self._parts(self._plain(body))) if body else ())
+
+    def _plain(self, text: str) -> str:
+        """A line with letters as the vocabulary has them, and a space for a tab and whatever else is one."""
+        whole = unicodedata.normalize("NFC", text)
+        return re.sub(r"\s", lambda sign: sign[0] if self._known(sign[0]) else " ", whole)
 
     def _parts(self, text: str) -> Iterator[_Part]:
         """A line as it is translated: whole, or, where it is long, by sentences, clauses, words, letters."""
@@ -348,7 +356,8 @@ def _joined(text: str, lines: Sequence[Translation]) -> Translation:
 
 
 def _groups(parts: Iterable[_Part]) -> list[list[_Part]]:
-    """Parts of one length with as many place holders, a batch each: no translation depends on those beside it."""
+    """Parts of one length with as many place holders, a batch each: no translation depends on those beside it, but for
+    the last digits of its probability, which torch adds up in another order."""
     kinds: dict[tuple[int, int], list[_Part]] = {}
     for part in parts:
         kinds.setdefault((len(part.ids), _places(part)), []).append(part)

@@ -1,5 +1,6 @@
 """Classifying: every text gets a class, and nothing depends on what is beside it."""
 
+import dataclasses
 import json
 import pickle
 import shutil
@@ -173,3 +174,45 @@ def test_held_out_texts_are_those_that_training_held_out():
     header = json.loads((trained() / "model.json").read_text())
     judged = judge(classifier().classify(list(dev.texts)), dev.labels)
     assert judged.accuracy == pytest.approx(header["provenance"]["dev"]["accuracy"], abs=0.5)
+
+
+def test_lines_and_tabs_are_spaces_as_in_training():
+    for text, _ in rows(20):
+        found = classifier().classify(text)
+        odd = text.replace(" ", "\n", 1).replace(" ", "\t", 1)
+        assert classifier().classify(odd).probabilities == found.probabilities
+        assert [word.weight for word in classifier().deciding(odd)] == [
+            word.weight for word in classifier().deciding(text)
+        ]
+
+
+def test_too_many_words_are_not_looked_at_one_by_one():
+    with pytest.raises(UserError, match="501 words are too many"):
+        classifier().deciding("boat " * 501)
+
+
+def test_texts_that_no_baseline_can_read_are_learnt_without_one(tmp_path, capsys):
+    pytest.importorskip("sklearn")
+    path = tmp_path / "texts.csv"
+    path.write_text(
+        "text,label\n" + "".join(f"{'犬猫'[n % 2]} {n % 10},{n % 2}\n" for n in range(40))
+    )
+    train_classes([path], [], tmp_path / "model", dataclasses.replace(TINY, epochs=1))
+    assert "the baseline cannot be trained on texts.csv" in capsys.readouterr().err
+    header = json.loads((tmp_path / "model" / "model.json").read_text())
+    assert "baseline" not in header["provenance"] and header["config"]["temperature"] > 0
+
+
+def test_what_is_left_to_train_on_needs_two_classes(tmp_path):
+    path = tmp_path / "texts.csv"
+    path.write_text("text,label\n" + "".join(f"text {n},a\n" for n in range(9)) + "other,b\n")
+    seed = next(
+        s for s in range(99) if "b" in load_labelled([path], ("text",), "label").split(0.2, s)[1].labels
+    )
+    with pytest.raises(UserError, match="held_out: what is left to train on has the label 'a' only"):
+        train_classes([path], [], tmp_path / "model", dataclasses.replace(TINY, seed=seed))
+
+
+def test_an_answer_that_nobody_expected_is_counted():
+    judged = judge_labels(["c"], ["a"], ["a", "b"])
+    assert judged.accuracy == 0 and set(judged.classes) == {"a", "b", "c"}

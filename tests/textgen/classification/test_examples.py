@@ -79,3 +79,12 @@ def test_books_become_two_tables_by_chapters(tmp_path):
     assert not set(train.texts) & set(dev.texts) and set(dev.labels) == {"Charles Dickens", "Lewis Carroll"}
     with pytest.raises(UserError, match="none of the books"):
         write_passages(tmp_path / "out", tmp_path)
+
+
+def test_files_to_judge_by_may_have_one_label(tmp_path):
+    path = write(tmp_path / "a.csv", "text,label\na,p\n")
+    assert load_labelled([path], ("text",), "label", least=1).labels == ("p",)
+    with pytest.raises(UserError, match="'text' is among the columns of the texts"):
+        load_labelled([path], ("text",), "text")
+    with pytest.raises(UserError, match="is empty"):
+        load_labelled([write(tmp_path / "b.csv", "")], ("text",), "label")

@@ -66,3 +66,8 @@ def test_too_few_pieces_or_no_text_are_said():
     with pytest.raises(UserError, match="no text"):
         SubwordTokenizer.fit([" ", ""], 400)
     assert len(SubwordTokenizer.fit(["ab"], 5000)) < 300  # of little text there are fewer
+
+
+def test_long_lines_are_learnt_from_too():
+    made = SubwordTokenizer.fit(["short", "zeta quux " * 30_000, "x" * 9000], 400)
+    assert made.knows("zetaqux")

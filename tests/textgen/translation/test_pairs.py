@@ -74,7 +74,9 @@ def test_a_few_lines_without_a_tab_are_counted_and_many_are_no_pairs(tmp_path):
     rows = [f"{n}\t{n}." for n in range(40)]
     rows[6] = "no tab here"
     found = load(write(tmp_path / "a.tsv", "\n".join(rows)))
-    assert len(found.pairs) == 39 and "1 lines without a tab are left out, line 7 the first" in found.notes[0]
+    assert (
+        len(found.pairs) == 39 and "1 lines have no tab and are left out, line 7 the first" in found.notes[0]
+    )
     with pytest.raises(UserError, match="line 1: has no tab, as 20 of 40 lines"):
         load(write(tmp_path / "a.tsv", "\n".join(["none"] * 20 + rows[20:])))
 
@@ -95,3 +97,44 @@ def test_files_of_several_kinds_are_grouped(tmp_path):
 def test_nothing_is_one_line(tmp_path, text):
     with pytest.raises(UserError):
         load(write(tmp_path / "a.tsv", text))
+
+
+def test_columns_are_found_in_any_case_and_told_where_there_are_none(tmp_path):
+    path = write(tmp_path / "a.tsv", "German\tEnglish\nZwei\tTwo\n")
+    assert load(path, columns=("english", "german")).pairs == (("Two", "Zwei"),)
+    found = load(write(tmp_path / "b.tsv", "Go.\tGeh.\n"), columns=("english", "german"))
+    assert found.notes == (
+        f"{tmp_path}/b.tsv: its first line has no english and german; it is taken for a pair, the first column as "
+        "english: Go. | Geh.",
+    )
+    with pytest.raises(UserError, match="columns: two are wanted"):
+        load(path, columns=("english", "english"))
+
+
+def test_codes_within_a_sentence_are_no_text(tmp_path):
+    text = '<seg>Press <bpt i="1">&lt;b&gt;</bpt>OK<ept i="1">&lt;/b&gt;</ept> <ph>{0}</ph>now <hi>at once</hi></seg>'
+    path = write(tmp_path / "a.tmx", TMX.replace("<seg>Two</seg>", text))
+    assert ("Press OK now at once", "Zwei") in load(path).pairs or ("Zwei", "Press OK now at once") in load(
+        path
+    ).pairs
+
+
+@pytest.mark.parametrize("encoding", ["gb2312", "Shift_JIS", "no-such"])
+def test_an_encoding_that_xml_cannot_read_is_one_line(tmp_path, encoding):
+    path = write(tmp_path / "a.tmx", TMX.replace("UTF-8", encoding))
+    with pytest.raises(UserError, match="encoding"):
+        load(path)
+
+
+def test_a_pipe_is_refused(tmp_path):
+    import os
+
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UserError, match="not a file"):
+        grouped([tmp_path / "pipe"])
+
+
+def test_line_ends_of_other_machines_stay_where_they_are(tmp_path):
+    english = write(tmp_path / "a.en", b"One\rmore\nTwo\r\n")
+    german = write(tmp_path / "a.de", "Eins\nZwei\n")
+    assert load(english, german).pairs == (("One\rmore", "Eins"), ("Two", "Zwei"))

@@ -36,11 +36,16 @@ def test_two_systems_are_compared_by_a_paired_bootstrap():
     found = paired_bootstrap(
         [("ours", SAID * 20), ("theirs", worse * 20), ("near", near)], TRUE * 20, samples=200
     )
-    assert found["ours"]["BLEU"] == pytest.approx(translation_scores(SAID * 20, TRUE * 20)["BLEU"], abs=1e-6)
-    assert found["theirs"]["BLEU_p"] < 0.05 < found["near"]["BLEU_p"]
+    assert found[0]["BLEU"] == pytest.approx(translation_scores(SAID * 20, TRUE * 20)["BLEU"], abs=1e-6)
+    assert found[1]["BLEU_p"] < 0.05 < found[2]["BLEU_p"]
 
 
 def test_without_sacrebleu_the_extra_is_named(monkeypatch):
     monkeypatch.setattr(scores, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"captioner\[scores\]"):
         translation_scores(SAID, TRUE)
+
+
+def test_two_systems_of_one_name_stay_two():
+    found = paired_bootstrap([("out.txt", SAID * 20), ("out.txt", ["x"] * 80)], TRUE * 20, samples=100)
+    assert [row["system"] for row in found] == ["out.txt"] * 2 and found[0]["BLEU"] > found[1]["BLEU"]

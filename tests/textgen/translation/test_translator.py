@@ -184,3 +184,23 @@ def test_without_attention_the_decoder_sees_the_mean_alone():
     )
     with pytest.raises(UserError, match="has no attention"):
         made.align("a", "b")
+
+
+def test_tabs_and_accents_are_read_as_they_are_written_elsewhere():
+    made = untrained()
+    plain = made.translate("The red boat für Tom", beam=1)
+    for odd in ("The\tred boat für Tom", "The red\u00a0boat für Tom", "The red boat fu\u0308r Tom"):
+        assert made.translate(odd, beam=1).text == plain.text
+
+
+def test_what_is_there_at_the_moment_is_not_kept_waiting():
+    def typed():
+        for number in range(6):
+            yield f"line {number}"
+            yield None
+            assert len(said) == number + 1
+
+    said = []
+    for one in untrained().translate_each(typed(), beam=1):
+        said.append(one)
+    assert len(said) == 6
