@@ -219,8 +219,8 @@ class ExportCommand:
         from textgen.kinds import kind_of
 
         kind = kind_of(self.model)
-        kind.box.refuse_own(self.model)
-        kind.export(self.model, self.precision, self.pack)
+        kind.BOX.refuse_own(self.model)
+        kind.export_model(self.model, self.precision, self.pack)
 
 
 @dataclass(frozen=True)
@@ -236,7 +236,7 @@ class InfoCommand:
         from textgen.kinds import find_any, kind_of
 
         folder = find_any(self.model)
-        command_line.print_card(folder, kind_of(folder).box.kind, self.json)
+        command_line.print_card(folder, kind_of(folder).KIND, self.json)
         return 0
 
 
@@ -250,7 +250,7 @@ class ModelsCommand:
     def run(self) -> None:
         from textgen.kinds import KINDS
 
-        command_line.print_models([kind.box for kind in KINDS.values()], self.json)
+        command_line.print_models([kind.BOX for kind in KINDS.values()], self.json)
 
 
 COMMANDS = {

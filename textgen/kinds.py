@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Protocol
 
 from textgen.classification import stored as classification
 from textgen.engine import text_model
@@ -14,17 +13,17 @@ from textgen.storage.bundle import HEADER, any_header
 from textgen.translation import stored as translation
 
 
-class Kind(NamedTuple):
-    """A kind of model."""
+class Stored(Protocol):
+    """The module that stores models of one kind."""
 
-    box: Box
-    export: Callable[[Path, str, bool], None]
-    """Of a folder, its precision, and whether its weights are stored in 8 bits."""
+    KIND: str
+    BOX: Box
+
+    def export_model(self, folder: Path, precision: str, pack: bool = False) -> None:
+        """Adds graphs to the model in `folder`; with `pack` its weights are stored in 8 bits."""
 
 
-KINDS = {
-    module.KIND: Kind(module.BOX, module.export_model) for module in (text_model, translation, classification)
-}
+KINDS: dict[str, Stored] = {module.KIND: module for module in (text_model, translation, classification)}
 
 
 def find_any(model: str | None) -> Path:
@@ -33,11 +32,11 @@ def find_any(model: str | None) -> Path:
     try:
         return own.find(model)
     except UserError as error:
-        names = [name for kind in KINDS.values() for name in kind.box.names()]
+        names = [name for kind in KINDS.values() for name in kind.BOX.names()]
         raise UserError(str(error).replace(", ".join(own.names()), ", ".join(names))) from error
 
 
-def kind_of(folder: Path) -> Kind:
+def kind_of(folder: Path) -> Stored:
     """The kind of the model in `folder`. Raises UserError naming what is wrong with its `model.json`."""
     kind = any_header(folder)["kind"]
     if kind not in KINDS:

@@ -18,7 +18,7 @@ from textgen.storage import bundle
 from textgen.storage.box import Box, size_of
 from textgen.training.runs import read_log
 
-BOXES: dict[str, Box] = {stored.KIND: stored.BOX, **{name: kind.box for name, kind in KINDS.items()}}
+BOXES: dict[str, Box] = {stored.KIND: stored.BOX, **{name: kind.BOX for name, kind in KINDS.items()}}
 """The models that the package ships, by their kinds."""
 _TAG = re.compile(r"<!--.*?-->|</?[a-zA-Z][^>]*>", re.DOTALL)
 _HEADING = re.compile(r"^#{1,6} ", re.MULTILINE)

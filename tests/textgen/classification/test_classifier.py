@@ -194,9 +194,7 @@ def test_too_many_words_are_not_looked_at_one_by_one():
 def test_texts_that_no_baseline_can_read_are_learnt_without_one(tmp_path, capsys):
     pytest.importorskip("sklearn")
     path = tmp_path / "texts.csv"
-    path.write_text(
-        "text,label\n" + "".join(f"{'犬猫'[n % 2]} {n % 10},{n % 2}\n" for n in range(40))
-    )
+    path.write_text("text,label\n" + "".join(f"{'犬猫'[n % 2]} {n % 10},{n % 2}\n" for n in range(40)))
     train_classes([path], [], tmp_path / "model", dataclasses.replace(TINY, epochs=1))
     assert "the baseline cannot be trained on texts.csv" in capsys.readouterr().err
     header = json.loads((tmp_path / "model" / "model.json").read_text())
