@@ -35,7 +35,7 @@ class CaptionCommand:
     photos: Annotated[Positional[tuple[str, ...]], arg(metavar="PHOTO...")]
     """Photos, folders of photos, patterns such as "trip/*.jpg"."""
     model: Model = None
-    """A model in the box by its name, or a trained model's folder; flickr8k unless told."""
+    """A model in the box by its name, or a trained model's folder; general unless told."""
     engine: str = "auto"
     """onnx (ONNX Runtime), torch, or auto: the first where the model has graphs."""
     beam: int = 3
@@ -162,7 +162,7 @@ class EvaluateCommand:
     split: str = "dev"
     """train, dev, test or all."""
     model: Model = None
-    """A model in the box by its name, or a trained model's folder; flickr8k unless told."""
+    """A model in the box by its name, or a trained model's folder; general unless told."""
     engine: str = "auto"
     """onnx (ONNX Runtime), torch, or auto: the first where the model has graphs."""
     beam: int = 3
@@ -289,7 +289,7 @@ class InfoCommand:
     """Show a model's card."""
 
     model: Model = None
-    """A model in the box by its name, or a trained model's folder; flickr8k unless told."""
+    """A model in the box by its name, or a trained model's folder; general unless told."""
     json: bool = False
     """Print model.json without its vocabulary."""
 
@@ -352,7 +352,7 @@ class AppCommand:
     """Open the page: captions, text, scores and models in a browser. Ctrl-C ends it."""
 
     model: Model = None
-    """The captioner it begins with: one in the box by its name, or a folder; flickr8k unless told."""
+    """The captioner it begins with: one in the box by its name, or a folder; general unless told."""
     text_model: Model = None
     """The text model it begins with: one in the box by its name, or a folder."""
     engine: str = "auto"

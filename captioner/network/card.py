@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from captioner.metrics import SCORES
 from textgen.storage.box import Summary
@@ -35,8 +35,15 @@ def model_summary(header: Header) -> Summary:
     return Summary(
         f"{config['encoder']} and {layers}, {decoder['vocab_size']:,} words",
         f"{provenance['pictures']['train']:,} pictures",
-        [(name, f"{best[name]:.1f}") for name in ("CIDEr", "BLEU-4") if name in best],
+        _figures(best, provenance.get("sources", ())),
     )
+
+
+def _figures(best: dict[str, float], sources: Iterable[str]) -> list[tuple[str, str]]:
+    """The scores that are told of a model: of each of its data sets, where there are several."""
+    told = [(f"{name}, {source}", source_score(source, name)) for source in sources for name in ("CIDEr", "BLEU-4")]
+    found = told or [(name, name) for name in ("CIDEr", "BLEU-4")]
+    return [(shown, f"{best[name]:.1f}") for shown, name in found if name in best]
 
 
 def training_phases(header: Header) -> list[tuple[str, dict[str, float]]]:

@@ -94,9 +94,9 @@ class Caption:
 
 
 def caption_constraints(tokenizer: Tokenizer) -> Constraints:
-    """No special token, no trigram twice, at least a word, no dangling last word."""
+    """No special token, no pair of words twice, at least a word, no dangling last word."""
     not_final = tuple(tokenizer.ids[word] for word in NOT_FINAL if word in tokenizer.ids)
-    return Constraints(banned=(PAD, BOS, UNK), not_final=not_final, min_length=1, no_repeat_ngram=3)
+    return Constraints(banned=(PAD, BOS, UNK), not_final=not_final, min_length=1, no_repeat_ngram=2)
 
 
 def search_beams(

@@ -30,7 +30,7 @@ KIND = "captioner"
 DECODER = "decoder."  # what the names of its weights begin with
 BRIDGE = "bridge.1.weight"
 ENCODER, ENCODER_INT8 = "encoder", "encoder8"  # graphs: in float32, or with convolutions in 8 bits
-BOX = Box(Path(__file__).resolve().parent.parent / "models", KIND, "flickr8k", model_summary)
+BOX = Box(Path(__file__).resolve().parent.parent / "models", KIND, "general", model_summary)
 
 
 class Stored(NamedTuple):

@@ -151,23 +151,23 @@ def strings(captions, references):
     return 100 * corpus_bleu([list(map(str.lower, five)) for five in references], captions)
 
 
-# What becomes of the 23.15 of the model in the box.
+# What becomes of the 23.81 of the model in the box.
 MISTAKES = {
-    marked: 27.93,
-    stopped: 24.36,
-    cased: 19.42,
-    sacrebleu_defaults: 19.29,
-    mean_of_sentences: 13.26,
-    smoothed_sentences: 32.55,
-    one_reference: 8.75,
-    strings: 68.67,
+    marked: 28.67,
+    stopped: 24.98,
+    cased: 19.91,
+    sacrebleu_defaults: 19.71,
+    mean_of_sentences: 13.02,
+    smoothed_sentences: 33.24,
+    one_reference: 8.26,
+    strings: 69.32,
 }
 
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.__name__)
 def test_a_mistake_costs_what_the_table_says(mistake, system):
     captions, references, true = system
-    assert true == pytest.approx(23.15, abs=0.05)
+    assert true == pytest.approx(23.81, abs=0.05)
     assert mistake(captions, references) == pytest.approx(MISTAKES[mistake], abs=0.05)
 
 
