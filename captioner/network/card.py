@@ -41,7 +41,11 @@ def model_summary(header: Header) -> Summary:
 
 def _figures(best: dict[str, float], sources: Iterable[str]) -> list[tuple[str, str]]:
     """The scores that are told of a model: of each of its data sets, where there are several."""
-    told = [(f"{name}, {source}", source_score(source, name)) for source in sources for name in ("CIDEr", "BLEU-4")]
+    told = [
+        (f"{name}, {source}", source_score(source, name))
+        for source in sources
+        for name in ("CIDEr", "BLEU-4")
+    ]
     found = told or [(name, name) for name in ("CIDEr", "BLEU-4")]
     return [(shown, f"{best[name]:.1f}") for shown, name in found if name in best]
 

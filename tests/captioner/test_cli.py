@@ -261,7 +261,11 @@ def test_other_files_are_written_also_twice(capsys, desk):
 def test_a_model_in_the_box_stays_as_it_is(capsys, tmp_path, command):
     (tmp_path / "link").symlink_to(MODEL_IN_THE_BOX)
     before = {path: path.stat().st_mtime_ns for path in MODEL_IN_THE_BOX.iterdir()}
-    for folder in (MODEL_IN_THE_BOX, tmp_path / "link", f"{MODEL_IN_THE_BOX.parent}//{MODEL_IN_THE_BOX.name}/"):
+    for folder in (
+        MODEL_IN_THE_BOX,
+        tmp_path / "link",
+        f"{MODEL_IN_THE_BOX.parent}//{MODEL_IN_THE_BOX.name}/",
+    ):
         data = [tmp_path] if command == "calibrate" else []
         status, _, err = run(capsys, command, folder, *data)
         assert status == 2
