@@ -18,8 +18,9 @@ from tests.benchmarks.our_models import random_engine, random_weights
 from tests.benchmarks.timing import Contender, alternate, asked, spread
 from textgen.decoding.generate import stream
 from textgen.engine.onnx import OnnxEngine
-from textgen.engine.onnx_weights import PRECISIONS, decoder_arrays
+from textgen.engine.onnx_weights import decoder_arrays
 from textgen.generator import GenerationConfig, TextGenerator
+from textgen.storage.graphs import PRECISIONS
 
 HIDDEN, LAYERS = 512, 2
 _ASKED = {65: ">= 50", 10_000: ">= 30"}

@@ -24,12 +24,11 @@ from tests.helpers.step_models import build
 from tests.helpers.text_models import trained
 from textgen.decoder.config import DecoderConfig
 from textgen.engine.onnx import OnnxEngine
-from textgen.engine.onnx_weights import PRECISIONS
 from textgen.engine.text_model import export_model as export_text_model
 from textgen.engine.torch import TorchEngine
 from textgen.generator import TextGenerator
 from textgen.storage import bundle
-from textgen.storage.graphs import Graphs, has_graphs, read_graphs, write_graphs
+from textgen.storage.graphs import PRECISIONS, Graphs, has_graphs, read_graphs, write_graphs
 
 pytestmark = pytest.mark.slow  # exports whole encoders
 

@@ -35,11 +35,12 @@ from textgen.engine.text_model import export_model
 from textgen.engine.torch import TorchEngine
 from textgen.errors import UserError
 from textgen.generator import TextGenerator
+from textgen.storage import graphs
 from textgen.storage.bundle import weights_of
 from textgen.storage.weights import Weights, pack, rounded
 from textgen.text.tokenizer import BOS, EOS, PAD, UNK
 
-PRECISIONS = onnx_weights.PRECISIONS
+PRECISIONS = graphs.PRECISIONS
 
 
 @pytest.fixture(params=["table", "rounded table", "no table"])
