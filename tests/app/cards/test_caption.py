@@ -1,6 +1,7 @@
 """The cards of the Captions page: compare, look where the model looked, correct."""
 
 import io
+import re
 import zipfile
 
 import pytest
@@ -31,7 +32,8 @@ def test_a_word_shows_where_the_model_looked(page, captioner):
     press(page, "Cat")
     best = captioner.caption(EXAMPLES / "cat.jpg", n=3)[0]
     words = group(page, WORDS)
-    assert tuple(words.options) == best.words
+    # Markup is made harmless, and a word that comes twice is told apart by a sign without width.
+    assert tuple(re.sub(r"[\\\u200b]", "", word) for word in words.options) == best.words
     whole = pictures(page, best.text)[0].url
     seen = {whole}
     for index, word in enumerate(best.words):

@@ -54,7 +54,9 @@ def test_an_example_is_captioned_in_one_click(page, captioner, name):
     press(page, name)
     best = captioner.caption(EXAMPLES / f"{name.lower()}.jpg", n=3)
     assert said(page) == [best[0].text]
-    assert [option.split(" :gray")[0] for option in page.radio[0].options] == [found.text for found in best]
+    assert [option.split(" :gray")[0].replace("\\", "") for option in page.radio[0].options] == [
+        found.text for found in best
+    ]
     assert pictures(page, best[0].text), "the caption is the picture's alternative text"
 
 
