@@ -57,7 +57,8 @@ def quantized(
 
     `pixels` (B, S, S, 3), uint8, are what it is calibrated on. A weight W becomes the initializers W and W.scale.
     """
-    runtime()
+    # Its own sessions would warn of every initializer that they fold.
+    runtime().set_default_logger_severity(3)
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 
     graph = _with_initializers(graph)
