@@ -21,7 +21,7 @@ from textgen.classification.model import ClassificationModel
 from textgen.classification.reliability import fit_temperature
 from textgen.classification.stored import Output, export_model, model_header, write_model
 from textgen.classification.training_config import ClassesConfig
-from textgen.errors import Interrupted, UserError
+from textgen.errors import UserError
 from textgen.sequences.config import EncoderConfig
 from textgen.sequences.encoder import RecurrentEncoder
 from textgen.sequences.torch_encoder import TorchEncoder
@@ -32,7 +32,7 @@ from textgen.text.tokenizer import EOS
 from textgen.training.device import pick_device, use_bfloat16
 from textgen.training.export import export_trained
 from textgen.training.runs import RunFolder, read_notes, say, without_folders
-from textgen.training.trainer import FitConfig, fit
+from textgen.training.whole import fit_whole
 
 _COST = 0.3  # points of accuracy that 8 bits may cost
 
@@ -148,34 +148,17 @@ def train_classes(
     def keep(metrics: dict[str, float]) -> None:
         write_model(out, run.model, run.header(metrics))
 
-    fit_config = FitConfig(
-        config.epochs,
-        weight_decay=config.weight_decay,
-        clip_norm=1.0,
-        ema_decay=config.ema,
-        patience=config.patience,
-        seed=config.seed,
-        precision=config.precision,
-        save_minutes=config.save_minutes,
+    best = fit_whole(
+        run.model,
+        batches,
+        loss,
+        config,
+        folder,
+        evaluate=partial(_judge, run),
+        keep=keep,
+        resume=resume,
+        label="classes",
     )
-    try:
-        best = fit(
-            run.model,
-            [(run.model, config.learning_rate)],
-            batches,
-            loss,
-            fit_config,
-            folder.state,
-            evaluate=partial(_judge, run),
-            on_best=keep,
-            log=folder.log,
-            resume=resume,
-            label="classes",
-        )
-    except Interrupted:
-        if not (out / "model.json").exists():
-            keep({})
-        raise
     logits = run.classifier().logits(list(run.dev.texts))
     known = [place for place, label in enumerate(run.dev.labels) if label in places]
     run.temperature = fit_temperature(

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from textgen.decoder.rnn import DecoderConfig, RNNDecoder
 from textgen.engine.torch import TorchEngine
-from textgen.errors import Interrupted, UserError
+from textgen.errors import UserError
 from textgen.sequences.config import EncoderConfig
 from textgen.sequences.encoder import RecurrentEncoder
 from textgen.sequences.torch_encoder import TorchEncoder
@@ -25,7 +25,7 @@ from textgen.training.device import pick_device, use_bfloat16
 from textgen.training.export import export_trained
 from textgen.training.losses import next_token_loss
 from textgen.training.runs import RunFolder, read_notes, say, without_folders
-from textgen.training.trainer import FitConfig, fit
+from textgen.training.whole import fit_whole
 from textgen.translation.batches import PairBatch, PairBatches
 from textgen.translation.copying import Renaming
 from textgen.translation.model import TranslationModel
@@ -114,38 +114,20 @@ def train_pairs(
         state = run.model.decoder.start(context, len(context), cells)
         return next_token_loss(run.model.decoder, state, inputs, targets, config.label_smoothing), {}
 
-    fit_config = FitConfig(
-        config.epochs,
-        weight_decay=config.weight_decay,
-        clip_norm=1.0,
-        ema_decay=config.ema,
-        patience=config.patience,
-        seed=config.seed,
-        precision=config.precision,
-        save_minutes=config.save_minutes,
-    )
-
     def keep(metrics: dict[str, float]) -> None:
         write_model(out, run.model, run.header(metrics))
 
-    try:
-        best = fit(
-            run.model,
-            [(run.model, config.learning_rate)],
-            batches,
-            loss,
-            fit_config,
-            folder.state,
-            evaluate=partial(_judge, run),
-            on_best=keep,
-            log=folder.log,
-            resume=resume,
-            label="translation",
-        )
-    except Interrupted:
-        if not (out / "model.json").exists():
-            keep({})
-        raise
+    best = fit_whole(
+        run.model,
+        batches,
+        loss,
+        config,
+        folder,
+        evaluate=partial(_judge, run),
+        keep=keep,
+        resume=resume,
+        label="translation",
+    )
     keep(best)
     exports = {
         "8 bits": partial(export_model, out, "int8", pack=True),
