@@ -69,6 +69,8 @@ class Box:
     def find(self, model: str | os.PathLike[str] | None = None) -> Path:
         """The folder of a model in the box by its name, or of any other by its path. Raises UserError when there is none."""
         if model is None:
+            if not self.default_folder.is_dir():
+                raise UserError(f"no {self.kind} is in the box; name a trained model's folder: --model DIR")
             return self.default_folder
         given = os.fspath(model)
         name = given.rstrip("/")

@@ -11,6 +11,7 @@ from tests.helpers.paths import MODEL_IN_THE_BOX, MODELS
 from textgen.cli import main as textgen_main
 from textgen.engine import text_model
 from textgen.errors import UserError
+from textgen.storage.box import Box
 
 BOXES = [stored.BOX, text_model.BOX]
 MAIN = {"captioner": captioner_main, "textgen": textgen_main}
@@ -63,3 +64,11 @@ def test_the_figures_are_those_of_the_header():
 
 def test_a_captioner_is_loaded_by_its_name():
     assert Captioner.load(MODEL_IN_THE_BOX.name).hash == Captioner.load(MODEL_IN_THE_BOX).hash
+
+
+def test_a_box_without_its_model_says_what_to_do(tmp_path):
+    box = Box(tmp_path, "translator", "none", lambda header: None)
+    with pytest.raises(
+        UserError, match=r"^no translator is in the box; name a trained model's folder: --model DIR$"
+    ):
+        box.find()
