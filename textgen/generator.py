@@ -8,17 +8,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, TypedDict, Unpack, overload
 
+import numpy as np
 from tyro.conf import UseAppendAction, arg
 
 from textgen.decoding.constraints import Constraints
-from textgen.decoding.generate import stream
-from textgen.decoding.likelihood import Score, score
+from textgen.decoding.likelihood import Score
 from textgen.decoding.one_reader import OneReader
 from textgen.decoding.sampling import SamplingConfig
+from textgen.decoding.writing import StepWriter, Writer, score
 from textgen.engine.protocol import StepModel
 from textgen.engine.reloading import Origin, Reloadable
-from textgen.engine.text_model import BOX, load_model
+from textgen.engine.text_model import BOX
 from textgen.errors import UserError
+from textgen.families.stored import load_any
 from textgen.storage.bundle import Header
 from textgen.text.copied import CopyIndex
 from textgen.text.encoding import encode_texts, start_of_text
@@ -118,13 +120,14 @@ class TextGenerator(Reloadable):
 
     def __init__(
         self,
-        model: StepModel,
+        writer: StepModel | Writer,
         tokenizer: Tokenizer,
         header: Header,
         hash: str,
         copied: CopyIndex | None = None,
     ):
-        self.model = model
+        """`writer`: what writes; a model that is stepped is made one."""
+        self.writer: Writer = StepWriter(writer) if isinstance(writer, StepModel) else writer
         self.tokenizer = tokenizer
         self.header = header
         """The model's `model.json`: config and provenance."""
@@ -137,6 +140,14 @@ class TextGenerator(Reloadable):
         self.end = EOS if self.lines else None
         self._start = start_of_text(tokenizer, self.lines)
 
+    @property
+    def model(self) -> StepModel:
+        """What is stepped. Raises UserError where there is none: some families make whole lines at once."""
+        if not isinstance(self.writer, StepWriter):
+            family = self.header["config"].get("family", "this")
+            raise UserError(f"a model of the family {family} is not stepped a token at a time")
+        return self.writer.model
+
     @classmethod
     def load(cls, model: str | os.PathLike[str] | None = None, engine: str = "auto") -> TextGenerator:
         """A model in the box by its name, or the one in a folder. Raises UserError naming what is wrong with it.
@@ -144,12 +155,17 @@ class TextGenerator(Reloadable):
         `engine` is `onnx` (ONNX Runtime), `torch`, or `auto`: the first where the model has graphs.
         """
         folder = BOX.find(model)
-        loaded = cls(*load_model(folder, engine), CopyIndex.load(folder))
+        loaded = cls(*load_any(folder, engine), CopyIndex.load(folder))
         loaded.origin = Origin.of(folder, BOX, engine)
         return loaded
 
     def read(self, prompt: str) -> Prompt:
-        """What the model reads of `prompt`."""
+        """What the model reads of `prompt`. Raises UserError where it reads none."""
+        if prompt and not self.writer.reads_prompts:
+            family = self.header["config"]["family"]
+            raise UserError(
+                f"prompt: a {family} begins each line itself, and reads no prompt on; leave it out"
+            )
         return read_prompt(prompt, self.tokenizer)
 
     @overload
@@ -228,8 +244,7 @@ class TextGenerator(Reloadable):
         """Feeds the rows, a token each a turn, until all are done."""
         if not rows:
             return
-        columns = stream(
-            self.model,
+        columns = self.writer.write(
             [[self._start, *row.prompt.ids] for row in rows],
             sampling=config.sampling,
             constraints=config.constraints(self.end),
@@ -240,7 +255,7 @@ class TextGenerator(Reloadable):
         )
         for column in columns:
             for row, token, log_prob in zip(rows, column.ids.tolist(), column.log_probs, strict=True):
-                if not row.finished:
+                if not row.finished and token != PAD:  # a writer of whole lines pads those that are cut
                     row.add(token, float(log_prob))
             if all(row.finished for row in rows):
                 break
@@ -256,7 +271,13 @@ class TextGenerator(Reloadable):
         an empty text.
         """
         texts = [text] if isinstance(text, str) else text
-        return score(self.model, self.tokenizer, encode_texts(self.tokenizer, texts, self.lines), streams)
+        return score(self.writer, self.tokenizer, encode_texts(self.tokenizer, texts, self.lines), streams)
+
+    def nats_each(self, lines: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Nats (lines,) of each of `lines`, and how many tokens each is, its end included; of a model of lines."""
+        encoded = encode_texts(self.tokenizer, lines, lines=True)
+        assert isinstance(encoded.ids, list), "of lines"
+        return self.writer.line_nats(encoded.ids), np.array([len(line) for line in encoded.ids])
 
 
 def _config(settings: GenerationSettings) -> GenerationConfig:

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Protocol
 
 from textgen.classification import stored as classification
-from textgen.engine import text_model
 from textgen.errors import UserError
+from textgen.families import stored as text
 from textgen.storage.box import Box
 from textgen.storage.bundle import HEADER, any_header
 from textgen.translation import stored as translation
@@ -23,12 +23,12 @@ class Stored(Protocol):
         """Adds graphs to the model in `folder`; with `pack` its weights are stored in 8 bits."""
 
 
-KINDS: dict[str, Stored] = {module.KIND: module for module in (text_model, translation, classification)}
+KINDS: dict[str, Stored] = {module.KIND: module for module in (text, translation, classification)}
 
 
 def find_any(model: str | None) -> Path:
     """The folder of a model of any kind, as `Box.find`; what is not found is told with the names of all."""
-    own = text_model.BOX
+    own = text.BOX
     try:
         return own.find(model)
     except UserError as error:

@@ -14,7 +14,7 @@ from tyro.conf import arg
 
 from textgen.errors import UserError
 from textgen.generator import GeneratedText, GenerationConfig, TextGenerator
-from textgen.plots import new_figure, save_png
+from textgen.report.plots import new_figure, save_png
 from textgen.text.tokenizer import CharTokenizer
 
 _SHOWN = 160  # characters of a text in the table

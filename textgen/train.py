@@ -14,22 +14,21 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from textgen.decoder.rnn import DecoderConfig, DecoderState, RNNDecoder
-from textgen.decoding.likelihood import Score, score
+from textgen.decoding.likelihood import Score
+from textgen.decoding.writing import StepWriter, score
 from textgen.engine.text_model import export_model, load_model, model_header, write_model
 from textgen.engine.torch import TorchEngine
-from textgen.errors import Interrupted, UserError
+from textgen.errors import Interrupted
 from textgen.generator import TextGenerator
 from textgen.storage.bundle import Header
 from textgen.text.batches import LineBatches, StreamBatches, TextBatch
 from textgen.text.copied import CopyIndex
-from textgen.text.corpus import Corpus, load_corpus
-from textgen.text.encoding import Encoded, encode_texts
-from textgen.text.scripts import without_spaces
-from textgen.text.tokenizer import PAD, SPECIAL_TOKENS, CharTokenizer, ProseTokenizer, Tokenizer
+from textgen.text.tokenizer import PAD
 from textgen.training.config import TrainConfig
 from textgen.training.device import pick_device, use_bfloat16
 from textgen.training.export import export_trained
 from textgen.training.runs import RunFolder, read_notes, say, without_folders
+from textgen.training.texts import Texts
 from textgen.training.trainer import FitConfig, fit
 
 _COST = 0.005  # nats a token that 8 bits may cost
@@ -45,33 +44,26 @@ class _Run:
 
     config: TrainConfig
     folder: RunFolder
-    corpus: Corpus
-    tokenizer: Tokenizer
-    train: Encoded
-    held_out: Encoded
-    test: Encoded | None
-    """Of the files to be judged by once; None where there are none."""
+    texts: Texts
     decoder: RNNDecoder
 
     def generator(self) -> TextGenerator:
         """The model as it is now."""
-        return TextGenerator(TorchEngine(self.decoder), self.tokenizer, self.header({}), hash="")
+        return TextGenerator(TorchEngine(self.decoder), self.texts.tokenizer, self.header({}), hash="")
 
     def header(self, metrics: dict[str, float], test: dict[str, float] | None = None) -> Header:
         provenance: Header = {
             "command": self.folder.command,
-            "data": list(self.corpus.names),
-            "data_hash": self.corpus.hash,
-            "split": self.corpus.split,
-            "tokens": {"train": self.train.tokens, "held-out": self.held_out.tokens},
-            "unknown": {"train": self.train.unknown, "held-out": self.held_out.unknown},
+            **self.texts.provenance(),
+            "parameters": sum(p.numel() for p in self.decoder.parameters()),
+            "minutes": self.folder.minutes(),
             "settings": without_folders(self.config),
             "held_out": metrics,
             **({"test": test} if test else {}),
             "torch": torch.__version__,
         }
         notes = read_notes(self.config.notes)
-        return model_header(self.decoder, self.tokenizer, self.corpus.lines, provenance, notes)
+        return model_header(self.decoder, self.texts.tokenizer, self.texts.corpus.lines, provenance, notes)
 
 
 def train(
@@ -95,14 +87,10 @@ def train(
     use_bfloat16(config.precision, device)  # a wrong setting must not begin a run
     run = _prepare(paths, dev, test, folder, config, device)
     batches = _batches(run)
-    folder.begin(config, " ".join(map(str, [*paths, *dev, *test])), run.corpus.hash)
-    for note in run.corpus.notes:
+    folder.begin(config, " ".join(map(str, [*paths, *dev, *test])), run.texts.corpus.hash)
+    for note in run.texts.corpus.notes:
         say(note)
-    say(
-        f"{run.train.tokens:,} tokens to train on, {run.held_out.tokens:,} held out ({run.corpus.split}; "
-        f"{run.held_out.unknown / run.held_out.tokens:.2%} unknown), {len(run.tokenizer):,} in the vocabulary, "
-        f"{sum(p.numel() for p in run.decoder.parameters()) / 1e6:.2f} million parameters, {device}"
-    )
+    say(f"{run.texts.described(sum(p.numel() for p in run.decoder.parameters()))}, {device}")
     loss = _Loss(run.decoder, device)
     fit_config = FitConfig(
         config.epochs,
@@ -138,8 +126,8 @@ def train(
             keep({})
         raise
     keep(best, _test(run))
-    if isinstance(run.train.ids, np.ndarray):
-        CopyIndex.build(run.train.ids, *_INDEX[config.level]).save(out)
+    if isinstance(run.texts.train.ids, np.ndarray):
+        CopyIndex.build(run.texts.train.ids, *_INDEX[config.level]).save(out)
     exports = {
         "8 bits": partial(export_model, out, "int8", pack=True),
         "float32": partial(export_model, out, "float32"),
@@ -189,43 +177,26 @@ def _prepare(
     config: TrainConfig,
     device: torch.device,
 ) -> _Run:
-    corpus = load_corpus(
+    texts = Texts.read(
         paths,
+        dev,
+        test,
+        level=config.level,
         lines=config.lines,
         columns=config.columns,
         held_out=config.held_out,
-        whole_words=config.level == "word",
-        dev=dev,
-        test=test,
+        min_count=config.min_count,
+        vocabulary=config.vocabulary,
     )
-    if not any(corpus.train) or not any(corpus.held_out):
-        raise UserError(f"corpus: too short to hold out a part ({corpus.split}); give more text")
-    if config.level == "word" and without_spaces(corpus.train):
-        raise UserError(
-            "level: the text has no spaces between words; give --level char, or put spaces between them"
-        )
-    if config.level == "char":
-        tokenizer: Tokenizer = CharTokenizer.fit(corpus.train, config.min_count)
-    else:
-        size = config.vocabulary - len(SPECIAL_TOKENS)
-        tokenizer = ProseTokenizer.fit(corpus.train, config.min_count, max_size=max(1, size))
-    if len(tokenizer) == len(SPECIAL_TOKENS):
-        raise UserError(f"min_count: nothing in the corpus is seen {config.min_count} times")
-    train, held = (encode_texts(tokenizer, texts, corpus.lines) for texts in (corpus.train, corpus.held_out))
-    judged = None
-    if corpus.test:
-        try:
-            judged = encode_texts(tokenizer, corpus.test, corpus.lines)
-        except UserError as error:
-            raise UserError(f"{' '.join(map(str, test))} (--test): {error}") from error
+    size = len(texts.tokenizer)
     torch.manual_seed(config.seed)
     one_hot = config.embedding_size == 0
     decoder = RNNDecoder(
         DecoderConfig(
-            vocab_size=len(tokenizer),
+            vocab_size=size,
             cell=config.cell,
             num_layers=config.layers,
-            embedding_size=config.embedding_size or len(tokenizer),
+            embedding_size=config.embedding_size or size,
             hidden_size=config.hidden,
             dropout=config.dropout,
             embedding_dropout=config.embedding_dropout,
@@ -234,11 +205,11 @@ def _prepare(
             one_hot=one_hot,
         )
     )
-    return _Run(config, folder, corpus, tokenizer, train, held, judged, decoder.to(device))
+    return _Run(config, folder, texts, decoder.to(device))
 
 
 def _batches(run: _Run) -> StreamBatches | LineBatches:
-    config, ids = run.config, run.train.ids
+    config, ids = run.config, run.texts.train.ids
     if isinstance(ids, np.ndarray):
         return StreamBatches(ids, config.batch, config.sequence, config.seed)
     cut = sum(len(line) > config.max_line for line in ids)
@@ -251,7 +222,7 @@ def _batches(run: _Run) -> StreamBatches | LineBatches:
 def _judge(run: _Run) -> dict[str, float]:
     """Held-out metrics, and a text at each of some temperatures to look at."""
     generator = run.generator()
-    found = score(generator.model, run.tokenizer, run.held_out, STREAMS)
+    found = score(generator.writer, run.texts.tokenizer, run.texts.held_out, STREAMS)
     metrics = _metrics(found)
     length = 150 if run.config.level == "char" else 30
     for temperature in _SAMPLES:
@@ -263,9 +234,9 @@ def _judge(run: _Run) -> dict[str, float]:
 
 def _test(run: _Run) -> dict[str, float]:
     """What the model makes of the test files; nothing where there are none."""
-    if run.test is None:
+    if run.texts.test is None:
         return {}
-    metrics = _metrics(score(run.generator().model, run.tokenizer, run.test, STREAMS))
+    metrics = _metrics(score(run.generator().writer, run.texts.tokenizer, run.texts.test, STREAMS))
     say(f"test: {_described(metrics)}")
     return metrics
 
@@ -277,7 +248,7 @@ def _keep(run: _Run, metrics: dict[str, float], test: dict[str, float] | None = 
 def _exported_score(run: _Run) -> float:
     """Minus the held-out nats a token of the exported model."""
     model, tokenizer, *_ = load_model(run.folder.out, "onnx")
-    return -score(model, tokenizer, run.held_out, STREAMS).nats_per_token
+    return -score(StepWriter(model), tokenizer, run.texts.held_out, STREAMS).nats_per_token
 
 
 def _metrics(found: Score) -> dict[str, float]:

@@ -9,7 +9,7 @@ from typing import Any
 from textgen.errors import UserError
 from textgen.lines import asked_lines, print_document
 from textgen.output import as_text, print_json
-from textgen.plots import new_figure, save_png
+from textgen.report.plots import new_figure, save_png
 from textgen.storage.bundle import model_files
 from textgen.storage.files import check_output
 from textgen.text.encodings import split_lines

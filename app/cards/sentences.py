@@ -8,8 +8,8 @@ from pathlib import Path
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from captioner.report.web import Html, element, joined
 from textgen.classification.classifier import Classification, Deciding
+from textgen.report.web import Html, element, joined
 from textgen.translation.translator import Alignment
 
 _STRONG = 2.0  # of a word's weight, in nats, from which on its tint does not grow

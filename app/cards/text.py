@@ -10,9 +10,9 @@ from typing import Any
 
 import streamlit as st
 
-from captioner.report.web import Html, element, joined
 from textgen.alternatives import Place
 from textgen.generator import GeneratedText
+from textgen.report.web import Html, element, joined
 
 _HERE = Path(__file__)
 _NAMES = {"": "the end", " ": "space", "\n": "line break", "\n\n": "new paragraph"}

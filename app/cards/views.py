@@ -15,8 +15,8 @@ from streamlit.delta_generator import DeltaGenerator
 
 from captioner.pictures.files import printable
 from captioner.pictures.load import HEIC_NEEDS
-from captioner.report.web import element
 from textgen.errors import UserError
+from textgen.report.web import element
 
 P = ParamSpec("P")
 R = TypeVar("R")

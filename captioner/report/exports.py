@@ -13,8 +13,8 @@ from typing import Any
 from captioner.network.decoding import Caption, DecodingConfig
 from captioner.pictures.files import SUFFIXES
 from captioner.pictures.refusals import ImageError
-from captioner.report.web import element, embedded, web_page
 from textgen.output import as_text
+from textgen.report.web import element, embedded, web_page
 
 _CAPTIONS = "captions.csv"  # a name that `captioner train` looks for
 _PICTURES = "Images"

@@ -12,7 +12,7 @@ import numpy as np
 from captioner.metrics import SCORES
 from captioner.report.plots import NONE, interval_text, plots, score_text, systems
 from captioner.report.text import p_text
-from captioner.report.web import Html, element, embedded, joined, web_page
+from textgen.report.web import Html, element, embedded, joined, web_page
 
 if TYPE_CHECKING:  # it opens pictures, which a page does not
     from captioner.report.gallery import Section, Shown

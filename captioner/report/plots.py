@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from captioner.report.web import Html, element
+from textgen.report.web import Html, element
 
 _WIDTH, _HEIGHT = 330, 220  # user units: about a pixel each on a phone, so that labels stay readable there
 _LEFT, _RIGHT, _TOP, _BOTTOM = 36, 8, 14, 38  # margins

@@ -5,7 +5,7 @@ from __future__ import annotations
 from captioner.network.confidence import Calibration
 from captioner.report.plots import Curve, curve_plot
 from captioner.report.text import calibration_text
-from captioner.report.web import element, web_page
+from textgen.report.web import element, web_page
 
 
 def calibration_page(found: Calibration, title: str) -> str:

@@ -20,8 +20,8 @@ from tests.benchmarks import (
     captioning,
     floor,
     growth,
-    kneser_ney,
     mutations,
+    ngrams,
     page,
     photos,
     processes,
@@ -45,7 +45,7 @@ GROUPS = {
     "scoring": lambda options: scoring.measure(options.data),
     "mutations": lambda options: mutations.measure(),
     "training": lambda options: training.measure(options.data, options.encoder_weights),
-    "text": lambda options: {**text_training.measure(), **kneser_ney.measure(options.novels)},
+    "text": lambda options: {**text_training.measure(), **ngrams.measure(options.novels)},
 }
 
 

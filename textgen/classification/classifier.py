@@ -14,6 +14,7 @@ from textgen.classification.reliability import softmax
 from textgen.classification.stored import BOX, Encode, Output, load_model
 from textgen.engine.reloading import Origin, Reloadable
 from textgen.errors import UserError
+from textgen.sequences.pooling import pooled
 from textgen.storage.bundle import Header
 from textgen.text.batches import growing_blocks, padded
 from textgen.text.subwords import SubwordTokenizer
@@ -159,9 +160,8 @@ class Classifier(Reloadable):
 
     def _read(self, rows: list[list[int]]) -> np.ndarray:
         ids, lengths = padded(rows)
-        context = self.encode(ids, lengths)  # all of one length
-        pooled = np.concatenate([context.sum(axis=1) / lengths[:, None], context.max(axis=1)], axis=-1)
-        logits: np.ndarray = pooled @ self.output.weight.T + self.output.bias
+        features = pooled(self.encode(ids, lengths), lengths)
+        logits: np.ndarray = features @ self.output.weight.T + self.output.bias
         if not np.isfinite(logits).all():
             raise UserError(
                 "the model computed NaN or infinity; its weights are damaged or its training diverged"

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from textgen.decoder.dropout import Dropout
-from textgen.sequences.encoder import RecurrentEncoder
+from textgen.sequences.encoder import RecurrentEncoder, pool
 from textgen.text.tokenizer import UNK
 
 
@@ -39,9 +39,5 @@ class ClassificationModel(nn.Module):
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
         """Logits (B, C)."""
-        context = self.context(ids, lengths)
-        outside = torch.arange(ids.shape[1], device=ids.device) >= lengths[:, None]  # (B, L)
-        mean = context.sum(dim=1) / lengths[:, None]
-        largest = context.masked_fill(outside[..., None], -torch.inf).amax(dim=1)
-        logits: Tensor = self.output(self.dropout(torch.cat([mean, largest], dim=-1)))
+        logits: Tensor = self.output(self.dropout(pool(self.context(ids, lengths), lengths)))
         return logits

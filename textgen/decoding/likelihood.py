@@ -9,11 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from textgen.engine.protocol import StepModel
-from textgen.errors import UserError
 from textgen.text.batches import pad_rows
-from textgen.text.encoding import Encoded, start_of_text
-from textgen.text.tokenizer import PAD, Tokenizer
+from textgen.text.tokenizer import PAD
 
+EXACT, BOUND, ESTIMATE = "exact", "upper bound", "estimate"  # what nats are
 _CHUNK = 256  # tokens scored in a call: bounds the memory of their logits
 
 
@@ -29,6 +28,8 @@ class Score:
     """Tokens outside the vocabulary; each was scored as the one unknown token."""
     words: int
     """Between white space, and the ends of lines."""
+    likelihood: str = EXACT
+    """What the nats are: exact, an upper bound, or an estimate."""
 
     @property
     def nats_per_token(self) -> float:
@@ -54,7 +55,7 @@ class Score:
         """Of a word between white space, whatever the tokens are: comparable between models of characters and words."""
         return math.exp(min(self.nats / max(1, self.words), 700.0))
 
-    def to_json(self) -> dict[str, float]:
+    def to_json(self) -> dict[str, float | str]:
         return {
             "nats_per_token": self.nats_per_token,
             "perplexity": self.perplexity,
@@ -65,6 +66,7 @@ class Score:
             "characters": self.characters,
             "unknown": self.unknown,
             "words": self.words,
+            "likelihood": self.likelihood,
         }
 
 
@@ -113,19 +115,3 @@ def line_nats(model: StepModel, lines: Sequence[Sequence[int]], batch: int = 64)
             log_probs, state = model.score(inputs[:, part], targets[:, part], state)
             nats[rows] -= np.where(targets[:, part] == PAD, 0, log_probs).sum(axis=1)
     return nats
-
-
-def score(model: StepModel, tokenizer: Tokenizer, encoded: Encoded, streams: int = 1) -> Score:
-    """How likely `model` finds texts; a stream is read in `streams` parts side by side."""
-    if streams < 1:
-        raise UserError(f"streams: {streams} must be 1 or more")
-    if isinstance(encoded.ids, np.ndarray):
-        start = start_of_text(tokenizer, lines=False)
-        nats = stream_nats(model, encoded.ids, start, streams).sum()
-    else:
-        nats = line_nats(model, encoded.ids).sum()
-    if not math.isfinite(nats):
-        raise UserError(
-            "the model computed NaN or infinity; its weights are damaged or its training diverged"
-        )
-    return Score(float(nats), encoded.tokens, encoded.characters, encoded.unknown, encoded.words)

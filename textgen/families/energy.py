@@ -7,9 +7,23 @@ Gutmann and Hyvarinen 2010): at its optimum exp(-E) is the ratio of the two. Num
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
+
+from textgen.decoding.constraints import Constraints
+from textgen.decoding.generate import Column
+from textgen.decoding.likelihood import ESTIMATE
+from textgen.decoding.sampling import SamplingConfig
+from textgen.decoding.writing import Writer
+from textgen.errors import UserError
+from textgen.text.tokenizer import EOS, PAD
+
+Energy = Callable[[Sequence[Sequence[int]]], np.ndarray]
+"""Lines, ids that hold their end tokens where they came to it, to their energies (N,)."""
+CANDIDATES = 16  # of the base, one of which is taken
+_KEYS = 1 << 40  # candidate k of a row has its key + k times this: no other row's
 
 
 class Partition(NamedTuple):
@@ -49,3 +63,66 @@ def chosen(energies: np.ndarray, uniforms: np.ndarray) -> np.ndarray:
     steps = np.cumsum(weights / weights.sum(axis=1, keepdims=True), axis=1)
     found: np.ndarray = (uniforms[:, None] >= steps).sum(axis=1)
     return np.minimum(found, energies.shape[1] - 1)
+
+
+class EnergyWriter:
+    """A base whose lines are drawn again by their energies (self-normalised importance sampling)."""
+
+    likelihood = ESTIMATE
+    reads_prompts = True
+
+    def __init__(self, base: Writer, energy: Energy, log_z: float, candidates: int = CANDIDATES):
+        """`log_z` as `log_partition` estimates it."""
+        self.base, self.energy, self.log_z, self.candidates = base, energy, log_z, candidates
+
+    def write(
+        self,
+        prompts: Sequence[Sequence[int]],
+        *,
+        sampling: SamplingConfig,
+        constraints: Constraints,
+        end: int | None,
+        max_length: int,
+        seed: int | None,
+        keys: Sequence[int],
+    ) -> Iterator[Column]:
+        """As `Writer.write`; all columns come at once, when the candidates are there. Their log-probabilities are the
+        base's: what the energy adds is a whole line's."""
+        seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
+        # Greedy candidates are all the same.
+        count = 1 if sampling.greedy else self.candidates
+        columns = list(
+            self.base.write(
+                [prompt for prompt in prompts for _ in range(count)],
+                sampling=sampling,
+                constraints=constraints,
+                end=end,
+                max_length=max_length,
+                seed=seed,
+                keys=[key + candidate * _KEYS for key in keys for candidate in range(count)],
+            )
+        )
+        ids = np.stack([column.ids for column in columns], axis=1)  # (N K, T)
+        log_probs = np.stack([column.log_probs for column in columns], axis=1)
+        lines = [
+            [*prompt[1:], *ended(row)]
+            for prompt, row in zip((p for p in prompts for _ in range(count)), ids.tolist(), strict=True)
+        ]
+        energies = self.energy(lines).reshape(len(prompts), count)
+        uniforms = np.array([np.random.default_rng((seed, key, 2)).random() for key in keys])
+        taken = np.arange(len(prompts)) * count + chosen(energies, uniforms)
+        for column in range(ids.shape[1]):
+            yield Column(ids[taken, column], log_probs[taken, column])
+
+    def line_nats(self, lines: Sequence[Sequence[int]]) -> np.ndarray:
+        """An estimate (lines,): the base's nats, the energy, and log Z."""
+        return self.base.line_nats(lines) + self.energy(lines) + self.log_z
+
+    def stream_nats(self, ids: np.ndarray, start: int, streams: int) -> np.ndarray:
+        raise UserError("a model of lines has no nats of a stream")
+
+
+def ended(ids: Sequence[int]) -> list[int]:
+    """A generated row up to its end token, that included; without what pads it."""
+    found = list(ids)
+    return [token for token in found[: found.index(EOS) + 1 if EOS in found else None] if token != PAD]

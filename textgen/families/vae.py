@@ -8,40 +8,16 @@ Against posterior collapse: words of the decoder's input are hidden, and each la
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from textgen.decoder.rnn import RNNDecoder
-from textgen.errors import UserError
-from textgen.families.flow import FlowConfig
 from textgen.families.flow_network import CouplingFlow
-from textgen.sequences.encoder import RecurrentEncoder
+from textgen.families.latent import LOG_VARIANCES, LatentConfig
+from textgen.sequences.encoder import RecurrentEncoder, pool
 from textgen.text.tokenizer import PAD, UNK
-
-
-@dataclass(frozen=True)
-class LatentConfig:
-    """How sentences and latent vectors go together; stored in the model's file."""
-
-    latent_size: int = 32
-    """Features Z of a latent vector."""
-    couplings: int = 0
-    """Of the flow that is the prior; 0 is a standard normal one."""
-    flow_hidden: int = 128
-    """Features within a coupling."""
-
-    def __post_init__(self) -> None:
-        if self.latent_size < 1:
-            raise UserError(f"latent_size: {self.latent_size} must be 1 or more")
-        if self.couplings < 0:
-            raise UserError(f"couplings: {self.couplings} must be 0 (a normal prior) or more")
-
-    @property
-    def flow(self) -> FlowConfig | None:
-        return FlowConfig(self.latent_size, self.couplings, self.flow_hidden) if self.couplings else None
 
 
 class Posterior:
@@ -78,13 +54,14 @@ class LatentModel(nn.Module):
 
     def posterior(self, ids: Tensor, lengths: Tensor) -> Posterior:
         """What latent vectors may stand for sentences `ids` (N, L), of which the first `lengths` (N,) count."""
-        context = self.encoder(self.decoder.embedding(ids), lengths)
-        outside = torch.arange(ids.shape[1], device=ids.device) >= lengths[:, None]
-        mean = context.sum(dim=1) / lengths[:, None]
-        largest = context.masked_fill(outside[..., None], -torch.inf).amax(dim=1)
-        found = self.posterior_of(torch.cat([mean, largest], dim=-1)).float()
+        found = self.posterior_of(pool(self.context(ids, lengths), lengths)).float()
         middle, log_variance = found.chunk(2, dim=-1)
-        return Posterior(middle, log_variance.clamp(-8, 4))
+        return Posterior(middle, log_variance.clamp(*LOG_VARIANCES))
+
+    def context(self, ids: Tensor, lengths: Tensor) -> Tensor:
+        """Encoded tokens (N, L, D); as `textgen.sequences.torch_encoder.Reader` has it."""
+        found: Tensor = self.encoder(self.decoder.embedding(ids), lengths)
+        return found
 
     def log_prior(self, z: Tensor) -> Tensor:
         """Log-density (N,) of vectors (N, Z)."""
@@ -126,18 +103,3 @@ class LatentModel(nn.Module):
         tokens = (targets != PAD).sum() / len(targets)
         value = (nats.mean() + weight * counted) / tokens
         return value, {"divergence": float(divergence.detach()), "nats": float(nats.mean().detach() / tokens)}
-
-    @torch.no_grad()
-    def bound(
-        self, ids: Tensor, lengths: Tensor, inputs: Tensor, targets: Tensor, samples: int, seed: int
-    ) -> Tensor:
-        """An upper bound (N,) on the nats of each sentence, by importance sampling (Burda et al. 2016): the more samples,
-        the nearer. In log-space, as the likelihoods themselves are too small for numbers."""
-        posterior = self.posterior(ids, lengths)
-        generator = torch.Generator().manual_seed(seed)
-        weights = []
-        for _ in range(samples):
-            noise = torch.randn(posterior.mean.shape, generator=generator).to(ids.device)
-            z = posterior.sample(noise)
-            weights.append(self.log_prior(z) - posterior.log_density(z) - self.nats(inputs, targets, z))
-        return math.log(samples) - torch.stack(weights).logsumexp(dim=0)

@@ -61,3 +61,11 @@ class RecurrentEncoder(nn.Module):
 def _turn(x: Tensor, turned: Tensor) -> Tensor:
     """`x` (B, L, F) in the order `turned` (B, L)."""
     return x.gather(1, turned[..., None].expand(-1, -1, x.shape[-1]))
+
+
+def pool(context: Tensor, lengths: Tensor) -> Tensor:
+    """The mean and the largest of each feature (B, 2D) of encoded tokens (B, L, D), 0 beyond the `lengths` (B,)."""
+    outside = torch.arange(context.shape[1], device=context.device) >= lengths[:, None]  # (B, L)
+    mean = context.sum(dim=1) / lengths[:, None]
+    largest = context.masked_fill(outside[..., None], -torch.inf).amax(dim=1)
+    return torch.cat([mean, largest], dim=-1)

@@ -5,17 +5,24 @@ from __future__ import annotations
 from textgen.storage.box import Summary
 from textgen.storage.bundle import Header
 
+_LIKELIHOODS = {
+    "vae": " (an upper bound)",
+    "flow": " (an upper bound)",
+    "diffusion": " (an upper bound)",
+    "energy": " (an estimate)",
+}
+
 
 def model_card(header: Header) -> str:
     """Markdown for a model's `README.md`, all of it from its `model.json`."""
-    decoder, provenance = header["config"]["decoder"], header["provenance"]
+    provenance = header["provenance"]
     settings, held_out = provenance["settings"], provenance["held_out"]
+    kind = _LIKELIHOODS.get(header["config"].get("family", ""), "")
     pieces = {"char": "characters", "word": "words"}[settings["level"]]
     lines = [
         "# Text model",
         "",
-        f"{decoder['num_layers']} x {decoder['cell'].upper()}-{decoder['hidden_size']} over "
-        f"{decoder['vocab_size']:,} {pieces}.",
+        f"{_made_of(header)} over {_vocabulary(header):,} {pieces}.",
         *(["", header["notes"].strip()] if header.get("notes") else []),
         "",
         "## Trained by",
@@ -32,7 +39,7 @@ def model_card(header: Header) -> str:
     ]
     if held_out:
         lines += [
-            "Held-out, by the best epoch:",
+            f"Held-out, by the best epoch{kind}:",
             "",
             "| nats a token | perplexity a token | bits a character |",
             "| --- | --- | --- |",
@@ -48,7 +55,7 @@ def model_card(header: Header) -> str:
 
 def model_summary(header: Header) -> Summary:
     """A model in a few words, from its `model.json`."""
-    decoder, provenance = header["config"]["decoder"], header["provenance"]
+    provenance = header["provenance"]
     unit = "character" if header["vocabulary"]["kind"] == "char" else "word"
     held_out = provenance.get("held_out")
     figures = []
@@ -57,10 +64,33 @@ def model_summary(header: Header) -> Summary:
             (f"Perplexity a {unit}", f"{held_out['perplexity']:.2f}"),
             ("Bits a character", f"{held_out['bits_per_character']:.2f}"),
         ]
-    layers = f"{decoder['num_layers']} x {decoder['cell'].upper()} {decoder['hidden_size']}"
     names = provenance["data"]
     data = ", ".join(names[:2]) + (f" and {len(names) - 2} more" if len(names) > 2 else "")
-    return Summary(f"{layers}, {decoder['vocab_size']:,} {unit}s", data, figures)
+    return Summary(f"{_made_of(header)}, {_vocabulary(header):,} {unit}s", data, figures)
+
+
+def _made_of(header: Header) -> str:
+    """The networks of a model, its family first where it names one."""
+    config = header["config"]
+    names = []
+    for part in ("decoder", "transformer", "denoiser", "encoder", "critic"):
+        if part in config:
+            sizes = config[part]
+            both = "both ways " if sizes.get("bidirectional") else ""
+            beside = f" ({part})" if part in ("encoder", "critic") else ""
+            what = sizes["cell"].upper() if "cell" in sizes else "Transformer"
+            names.append(f"{sizes['num_layers']} x {both}{what} {sizes['hidden_size']}{beside}")
+    if latent := config.get("latent"):
+        names.append(f"{latent['latent_size']} latent features")
+        names += [f"{latent['couplings']} couplings"] if latent["couplings"] else []
+    family = f"{config['family']}: " if "family" in config else ""
+    return family + ", ".join(names)
+
+
+def _vocabulary(header: Header) -> int:
+    config = header["config"]
+    size: int = config["vocab_size"] if "vocab_size" in config else config["decoder"]["vocab_size"]
+    return size
 
 
 def _row(metrics: dict[str, float]) -> str:

@@ -81,6 +81,12 @@ class RunFolder:
         except OSError as error:
             raise UserError(f"{path}: cannot be written: {why_unreadable(path, error)}") from error
 
+    def minutes(self) -> float:
+        """How long the run has trained, by its log."""
+        # A line has the seconds of its epoch so far: an epoch that was judged within has several.
+        epochs = {(line["phase"], line.get("epoch")): line.get("seconds", 0.0) for line in read_log(self.out)}
+        return round(sum(epochs.values()) / 60, 1)
+
     def _saved(self, config_type: type[Config]) -> Config:
         try:
             saved = json.loads(self._settings.read_text(encoding="utf-8"))

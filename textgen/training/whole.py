@@ -10,7 +10,7 @@ from torch import nn
 from textgen.errors import Interrupted
 from textgen.storage.bundle import HEADER
 from textgen.training.runs import RunFolder
-from textgen.training.trainer import Batch, Batches, FitConfig, Loss, fit
+from textgen.training.trainer import Batch, Batches, FitConfig, Groups, Loss, fit
 
 
 class Settings(Protocol):
@@ -45,8 +45,9 @@ def fit_whole(
     keep: Callable[[dict[str, float]], None],
     resume: bool,
     label: str,
+    groups: Groups = (),
 ) -> dict[str, float]:
-    """`fit` of a whole model at one rate; returns the best metrics, with which `keep` was called.
+    """`fit` of a whole model at one rate, or of its `groups` at theirs; returns the best metrics, with which `keep` was called.
 
     A run that is stopped before its first evaluation leaves a model, too: `keep` is called without metrics.
     """
@@ -63,7 +64,7 @@ def fit_whole(
     try:
         return fit(
             model,
-            [(model, config.learning_rate)],
+            groups or [(model, config.learning_rate)],
             batches,
             loss,
             settings,

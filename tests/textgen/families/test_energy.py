@@ -3,7 +3,12 @@
 import numpy as np
 import pytest
 
-from textgen.families.energy import chosen, log_partition
+from textgen.decoding.constraints import Constraints
+from textgen.decoding.generate import Column
+from textgen.decoding.sampling import GREEDY, SamplingConfig
+from textgen.errors import UserError
+from textgen.families.energy import EnergyWriter, chosen, log_partition
+from textgen.text.tokenizer import BOS, EOS
 
 
 def test_without_an_energy_it_is_the_base():
@@ -33,3 +38,53 @@ def test_candidates_are_drawn_by_their_energies():
     share = np.bincount(chosen(energies, np.random.default_rng(0).random(3000)), minlength=4) / 3000
     np.testing.assert_allclose(share, [2 / 3, 1 / 3, 0, 0], atol=0.03)
     assert chosen(np.array([[5.0, 5.0]]), np.array([1.0])).tolist() == [1]
+
+
+class Base:
+    """Writes lines of one token, drawn by the row's key alone."""
+
+    likelihood, reads_prompts = "exact", True
+
+    def write(self, prompts, *, seed, keys, sampling, **options):
+        ids = [4 if sampling.greedy else 4 + np.random.default_rng((seed, key)).integers(4) for key in keys]
+        yield Column(np.array(ids), np.full(len(ids), np.log(0.25)))
+        yield Column(np.full(len(ids), EOS), np.zeros(len(ids)))
+
+    def line_nats(self, lines):
+        return np.full(len(lines), np.log(4))
+
+
+RULES = {"constraints": Constraints(), "end": EOS, "max_length": 5, "seed": 3}
+
+
+def written(writer, keys, sampling=SamplingConfig()):
+    columns = list(writer.write([[BOS]] * len(keys), keys=keys, sampling=sampling, **RULES))
+    return columns[0].ids.tolist()
+
+
+def test_the_lines_are_the_bases_weighed():
+    odd = EnergyWriter(
+        Base(), lambda lines: np.array([0.0 if line[0] == 5 else 3.0 for line in lines]), 0.0, 8
+    )
+    share = np.bincount(written(odd, range(600)), minlength=8)[4:] / 600
+    assert share[1] > 0.7
+    level = EnergyWriter(Base(), lambda lines: np.zeros(len(lines)), 0.0, 8)
+    np.testing.assert_allclose(np.bincount(written(level, range(2000)))[4:] / 2000, 0.25, atol=0.04)
+    assert written(odd, range(20)) == [written(odd, [key])[0] for key in range(20)]
+
+
+def test_greedy_has_nothing_to_choose_from():
+    refuses = EnergyWriter(Base(), lambda lines: np.array([100.0 * (line[0] == 4) for line in lines]), 0.0)
+    assert written(refuses, range(3), GREEDY) == [4, 4, 4]
+
+
+def test_its_nats_are_the_bases_the_energy_and_log_z():
+    """Of a base whose strings are few the energy-based model is exact: its probabilities sum to one."""
+    energies = np.array([0.3, -1.0, 2.0, 0.0])
+    writer = EnergyWriter(
+        Base(), lambda lines: energies[[line[0] - 4 for line in lines]], np.log(np.exp(-energies).mean())
+    )
+    nats = writer.line_nats([[token, EOS] for token in range(4, 8)])
+    assert np.exp(-nats).sum() == pytest.approx(1)
+    with pytest.raises(UserError, match="a model of lines"):
+        writer.stream_nats(np.array([4]), BOS, 1)

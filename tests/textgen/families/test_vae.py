@@ -1,18 +1,26 @@
 """The variational autoencoder: bounds that are bounds, and a decoder that is the recurrent one."""
 
 import math
+from dataclasses import asdict
 
 import numpy as np
 import pytest
 import torch
 
 from textgen.decoder.rnn import DecoderConfig, RNNDecoder
+from textgen.decoding.constraints import Constraints
+from textgen.decoding.sampling import SamplingConfig
 from textgen.errors import UserError
-from textgen.families.vae import LatentConfig, LatentModel, Posterior
+from textgen.families.energy import ended
+from textgen.families.latent import LatentConfig
+from textgen.families.networks import torch_engines
+from textgen.families.stored import writer_of
+from textgen.families.vae import LatentModel, Posterior
 from textgen.sequences.config import EncoderConfig
 from textgen.sequences.encoder import RecurrentEncoder
+from textgen.storage.bundle import weights_of
 from textgen.text.batches import pad_rows, padded
-from textgen.text.tokenizer import EOS, PAD
+from textgen.text.tokenizer import BOS, EOS, PAD, UNK
 
 V = 9
 LINES = [[4, 5, 6, EOS], [7, EOS], [8, 4, 4, 5, 5, EOS]]
@@ -39,28 +47,87 @@ def batch(lines=LINES):
     return tuple(map(torch.from_numpy, (ids, lengths, *pad_rows(lines))))
 
 
-def exact_nats(made, inputs, targets):
+def writer(made, samples=100):
+    """As it is used."""
+    config = {"family": "vae", "latent": asdict(made.config)}
+    found = writer_of(config, weights_of(made), torch_engines(made))
+    found.samples = samples
+    return found
+
+
+def exact_nats(used):
     """Of a latent vector of one feature, by integration over a fine grid."""
-    grid = torch.linspace(-8, 8, 1601)
-    step = float(grid[1] - grid[0])
-    with torch.no_grad():
-        likelihood = torch.stack([-made.nats(inputs, targets, z.expand(len(inputs), 1)) for z in grid])
-        prior = torch.stack([made.log_prior(z.view(1, 1))[0] for z in grid])
-    return -(likelihood + prior[:, None] + math.log(step)).logsumexp(dim=0)
+    grid = np.linspace(-8, 8, 1601)
+    found = []
+    for row in range(len(LINES)):
+        nats = used.nats(np.full(len(grid), row), LINES, grid[:, None])
+        weights = used.log_prior(grid[:, None]) - nats + math.log(grid[1] - grid[0])
+        found.append(-np.logaddexp.reduce(weights))
+    return np.array(found)
 
 
 def test_the_bound_falls_to_the_exact_nats_with_more_samples():
     made = model()
-    ids, lengths, inputs, targets = batch()
-    exact = exact_nats(made, inputs, targets)
+    exact = exact_nats(writer(made))
     few, many = (
-        torch.stack([made.bound(ids, lengths, inputs, targets, samples, seed) for seed in range(seeds)]).mean(
-            0
-        )
-        for samples, seeds in ((1, 400), (400, 3))
+        writer(made, samples).line_nats(LINES * times).reshape(times, -1).mean(axis=0)
+        for samples, times in ((1, 200), (400, 12))
     )
     assert (few > exact - 0.1).all() and (many < few + 0.1).all()
-    np.testing.assert_allclose(many.numpy(), exact.numpy(), atol=0.05)
+    np.testing.assert_allclose(many, exact, atol=0.08)
+
+
+@pytest.mark.parametrize("couplings", [0, 3])
+def test_in_use_it_computes_what_it_computed_in_training(couplings):
+    made = model(latent=4, couplings=couplings)
+    used = writer(made)
+    ids, lengths, inputs, targets = batch()
+    with torch.no_grad():
+        expected, found = made.posterior(ids, lengths), used.posterior(LINES)
+        z = torch.randn(3, 4)
+        for name in ("mean", "log_variance"):
+            np.testing.assert_allclose(getattr(found, name), getattr(expected, name).numpy(), atol=1e-5)
+        np.testing.assert_allclose(used.log_prior(z.numpy()), made.log_prior(z).numpy(), atol=1e-4)
+        np.testing.assert_allclose(
+            used.nats(np.arange(3), LINES, z.numpy()), made.nats(inputs, targets, z).numpy(), atol=1e-4
+        )
+    np.testing.assert_allclose(
+        found.divergence(), expected.divergence().sum(dim=1).detach().numpy(), atol=1e-4
+    )
+
+
+RULES = {
+    "sampling": SamplingConfig(),
+    "constraints": Constraints(banned=(PAD, BOS, UNK), min_length=1),
+    "end": EOS,
+    "max_length": 8,
+}
+
+
+def lines(used, keys, seed=3):
+    columns = list(used.write([[BOS]] * len(keys), seed=seed, keys=keys, **RULES))
+    return [ended(row) for row in np.stack([column.ids for column in columns], axis=1).tolist()]
+
+
+@pytest.mark.parametrize("couplings", [0, 3])
+def test_lines_depend_on_their_keys_alone(couplings):
+    used = writer(model(latent=4, couplings=couplings))
+    together = lines(used, range(6))
+    assert together == [lines(used, [key])[0] for key in range(6)]
+    assert together != lines(used, range(6), seed=4)
+    with pytest.raises(ValueError, match="no prompts"):
+        list(used.write([[BOS, 4]], seed=1, keys=[0], **RULES))
+
+
+def test_on_the_way_from_one_line_to_another_both_are_at_the_ends():
+    used = writer(model(latent=5))
+    mean = used.posterior([LINES[0], LINES[2]]).mean
+    way = used.between(LINES[0], LINES[2], 7)
+    np.testing.assert_allclose(way[[0, -1]], mean, atol=1e-9)
+    lengths = np.linalg.norm(way, axis=1)
+    assert lengths.min() > 0.9 * np.linalg.norm(mean, axis=1).min()  # not through the middle
+    np.testing.assert_allclose(used.between(LINES[0], LINES[0], 3), mean[[0, 0, 0]], atol=1e-9)
+    assert len(used.speak(way)) == 7
 
 
 def test_the_loss_is_the_elbo():

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 import numpy as np
 import pytest
 
-from tests.benchmarks.kneser_ney import KneserNey, perplexity
+from textgen.text.kneser_ney import KneserNey, perplexity
 
 WORDS = 12
 

@@ -1,4 +1,4 @@
-"""A Transformer as an ONNX graph without weights, computing what `textgen.families.transformer` computes."""
+"""A Transformer as an ONNX graph without weights, computing what `textgen.transformer.network` computes."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from textgen.engine.onnx_nodes import FLOAT, INT, Nodes, Value, serialised
-from textgen.families.transformer_config import TransformerConfig
-from textgen.families.transformer_engines import transformer_arrays
+from textgen.transformer.config import TransformerConfig
+from textgen.transformer.engines import transformer_arrays
 
 
 def transformer_graph(config: TransformerConfig, weights: Mapping[str, np.ndarray], precision: str) -> bytes:

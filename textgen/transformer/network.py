@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from textgen.decoder.dropout import Dropout
-from textgen.families.transformer_config import TransformerConfig, rotations, visible
+from textgen.transformer.config import TransformerConfig, rotations, visible
 
 
 @dataclass(frozen=True)

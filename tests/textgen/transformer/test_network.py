@@ -12,12 +12,12 @@ from textgen.decoding.constraints import Constraints
 from textgen.decoding.generate import generate
 from textgen.decoding.sampling import SamplingConfig
 from textgen.errors import UserError
-from textgen.families.transformer import TransformerDecoder
-from textgen.families.transformer_config import TransformerConfig
-from textgen.families.transformer_engines import OnnxTransformer, TorchTransformer
-from textgen.families.transformer_graph import transformer_graph
 from textgen.storage.bundle import weights_of
 from textgen.text.tokenizer import BOS, EOS, PAD, UNK
+from textgen.transformer.config import TransformerConfig
+from textgen.transformer.engines import OnnxTransformer, TorchTransformer
+from textgen.transformer.graph import transformer_graph
+from textgen.transformer.network import TransformerDecoder
 
 V = 11
 CONFIG = TransformerConfig(

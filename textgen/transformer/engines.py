@@ -10,11 +10,11 @@ import numpy as np
 
 from textgen.engine.forks import renew_in_children
 from textgen.engine.session import session
-from textgen.families.transformer_config import TransformerConfig, rotations, visible
 from textgen.storage.weights import rounded
+from textgen.transformer.config import TransformerConfig, rotations, visible
 
 if TYPE_CHECKING:
-    from textgen.families.transformer import Cache, TransformerDecoder
+    from textgen.transformer.network import Cache, TransformerDecoder
 
 _PART = 256  # tokens of a prompt read in a call: attention takes memory with their square
 STEPS = 64  # of a rounded weight on either side of 0; see `textgen.engine.onnx_weights`
@@ -75,7 +75,7 @@ class TorchTransformer:
 
 @dataclass(frozen=True)
 class OnnxCache:
-    """As `textgen.families.transformer.Cache`, in numpy."""
+    """As `textgen.transformer.network.Cache`, in numpy."""
 
     keys: np.ndarray  # (layers, N, heads, P, W)
     values: np.ndarray  # (layers, N, heads, P, W)

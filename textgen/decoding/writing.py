@@ -1,0 +1,101 @@
+"""Who reads prompts on: a model that is stepped, or one that makes whole lines at once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+import numpy as np
+
+from textgen.decoding.constraints import Constraints
+from textgen.decoding.generate import Column, stream
+from textgen.decoding.likelihood import EXACT, Score, line_nats, stream_nats
+from textgen.decoding.sampling import SamplingConfig
+from textgen.engine.protocol import StepModel
+from textgen.errors import UserError
+from textgen.text.encoding import Encoded, start_of_text
+from textgen.text.tokenizer import Tokenizer
+
+
+class Writer(Protocol):
+    """Prompts to columns of ids, and lines to their nats."""
+
+    likelihood: str
+    """What its nats are: `EXACT`, `BOUND` or `ESTIMATE`."""
+    reads_prompts: bool
+    """Whether it reads a prompt on; else it begins each line itself."""
+
+    def write(
+        self,
+        prompts: Sequence[Sequence[int]],
+        *,
+        sampling: SamplingConfig,
+        constraints: Constraints,
+        end: int | None,
+        max_length: int,
+        seed: int | None,
+        keys: Sequence[int],
+    ) -> Iterator[Column]:
+        """As `generate.stream`. Raises UserError, by name, for what it cannot do."""
+
+    def line_nats(self, lines: Sequence[Sequence[int]]) -> np.ndarray:
+        """Nats (lines,) of each of `lines`, ids that hold their end tokens."""
+
+    def stream_nats(self, ids: np.ndarray, start: int, streams: int) -> np.ndarray:
+        """Nats (tokens,) of each of `ids` (tokens,), one text that `start` precedes."""
+
+
+class StepWriter:
+    """A writer that steps a model."""
+
+    likelihood = EXACT
+    reads_prompts = True
+
+    def __init__(self, model: StepModel):
+        self.model = model
+
+    def write(
+        self,
+        prompts: Sequence[Sequence[int]],
+        *,
+        sampling: SamplingConfig,
+        constraints: Constraints,
+        end: int | None,
+        max_length: int,
+        seed: int | None,
+        keys: Sequence[int],
+    ) -> Iterator[Column]:
+        return stream(
+            self.model,
+            prompts,
+            sampling=sampling,
+            constraints=constraints,
+            end=end,
+            max_length=max_length,
+            seed=seed,
+            keys=keys,
+        )
+
+    def line_nats(self, lines: Sequence[Sequence[int]]) -> np.ndarray:
+        return line_nats(self.model, lines)
+
+    def stream_nats(self, ids: np.ndarray, start: int, streams: int) -> np.ndarray:
+        return stream_nats(self.model, ids, start, streams)
+
+
+def score(writer: Writer, tokenizer: Tokenizer, encoded: Encoded, streams: int = 1) -> Score:
+    """How likely `writer` finds texts; a stream is read in `streams` parts side by side."""
+    if streams < 1:
+        raise UserError(f"streams: {streams} must be 1 or more")
+    if isinstance(encoded.ids, np.ndarray):
+        nats = writer.stream_nats(encoded.ids, start_of_text(tokenizer, lines=False), streams).sum()
+    else:
+        nats = writer.line_nats(encoded.ids).sum()
+    if not math.isfinite(nats):
+        raise UserError(
+            "the model computed NaN or infinity; its weights are damaged or its training diverged"
+        )
+    return Score(
+        float(nats), encoded.tokens, encoded.characters, encoded.unknown, encoded.words, writer.likelihood
+    )

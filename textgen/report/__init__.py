@@ -1,0 +1,1 @@
+"""What was measured as text, plots and pages that need nothing else."""

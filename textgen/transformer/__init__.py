@@ -1,0 +1,1 @@
+"""A decoder-only Transformer behind the protocol that the recurrent decoder keeps."""
