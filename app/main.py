@@ -7,6 +7,7 @@ from pathlib import Path
 import streamlit as st
 
 from app.cards import views
+from app.work import families
 from textgen.classification.stored import BOX as CLASSIFIERS
 from textgen.translation.stored import BOX as TRANSLATORS
 
@@ -23,6 +24,11 @@ PAGES = [
     *(
         [st.Page("screens/whose.py", title="Whose words?", icon=":material/person_search:")]
         if CLASSIFIERS.names()
+        else []
+    ),
+    *(
+        [st.Page("screens/seven.py", title="Seven ways", icon=":material/alt_route:")]
+        if len(families.folders()) > 1
         else []
     ),
     st.Page("screens/evaluate.py", title="Evaluate", icon=":material/analytics:"),

@@ -260,7 +260,12 @@ class Captioner(Reloadable):
         self, context: np.ndarray, config: DecodingConfig, attention: bool = False
     ) -> list[list[Caption]]:
         """Captions of each picture of `context` (B, L, D): a picture encoded once can be decoded many ways."""
-        return decode(self._engine, context, self.tokenizer, config, attention, self.confidence)
+        order = None
+        if config.rerank:
+            from captioner.reranking import reranker
+
+            order = reranker(config.rerank, self.tokenizer, config.length_penalty, config.rerank_weight)
+        return decode(self._engine, context, self.tokenizer, config, attention, self.confidence, order)
 
     def beams(self, context: np.ndarray, config: DecodingConfig) -> list[list[Generated]]:
         """All beams of each picture of `context` (B, L, D), best first, as ids."""

@@ -56,6 +56,8 @@ class CaptionCommand:
     """Save a picture of where the model looked for each word (one photo)."""
     max_megapixels: MaxMegapixels = None
     """Of a photo, that may be held in memory; 50 unless told. A JPEG, decoded at a reduced scale, may have 20 times as many."""
+    rerank: Annotated[str | None, arg(metavar="NAME|DIR")] = None
+    """An energy-based model, as `textgen train --family energy` makes them, that chooses among the beams."""
     language: Annotated[str, arg(metavar="en|de|fr")] = "en"
     """Print captions in German or French, translated by a model in the box; JSON has them beside the English ones."""
     confidence: bool = False
@@ -69,7 +71,14 @@ class CaptionCommand:
         if self.json and self.jsonl:
             raise UserError("--json, --jsonl: give one of them")
         config = DecodingConfig(
-            self.n, self.beam, self.temperature, self.top_k, self.top_p, self.seed, self.max_length
+            self.n,
+            self.beam,
+            self.temperature,
+            self.top_k,
+            self.top_p,
+            self.seed,
+            self.max_length,
+            rerank=self.rerank,
         )
         from captioner.languages import check_language
         from captioner.pictures.files import find_pictures
@@ -167,6 +176,10 @@ class EvaluateCommand:
     """onnx (ONNX Runtime), torch, or auto: the first where the model has graphs."""
     beam: int = 3
     """Beams kept side by side."""
+    rerank: Annotated[str | None, arg(metavar="NAME|DIR")] = None
+    """An energy-based model that chooses among the beams."""
+    rerank_weight: float = DecodingConfig.rerank_weight
+    """How much its word counts against the captioner's."""
     save: Annotated[Path | None, arg(metavar="FILE.JSON")] = None
     """Save the captions in COCO's results format."""
     max_megapixels: MaxMegapixels = None
@@ -174,7 +187,7 @@ class EvaluateCommand:
     config: OmitArgPrefixes[ReportConfig] = ReportConfig()
 
     def run(self) -> None:
-        config = DecodingConfig(beam=self.beam)
+        config = DecodingConfig(beam=self.beam, rerank=self.rerank, rerank_weight=self.rerank_weight)
         from captioner.caption import Captioner
         from captioner.data.examples import load_dataset
         from captioner.evaluate import evaluate

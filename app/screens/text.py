@@ -15,6 +15,7 @@ from app.cards import text as text_cards
 from app.cards import views
 from app.cards.controls import Kept
 from app.cards.text import Card
+from app.work import families
 from app.work.limits import limits
 from app.work.model_info import titles
 from app.work.resources import choose_text_model, chosen_text_folder, chosen_text_model, gate
@@ -76,7 +77,8 @@ def _model(place: DeltaGenerator) -> TextGenerator:
 
 
 def _folders(chosen: Path) -> list[Path]:
-    folders = BOX.folders()
+    # Those that are compared have a page of their own.
+    folders = [folder for folder in BOX.folders() if not folder.name.startswith(families.PREFIX)]
     return folders + [chosen] * (chosen not in folders)
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
+from tyro.conf import arg
 
 from captioner.network.confidence import Confidence
 from textgen.decoding.beam import beam_search
@@ -42,6 +44,11 @@ class DecodingConfig:
     length_penalty: float = 1.0
     """Power of the length that beam scores are divided by."""
 
+    rerank: Annotated[str | None, arg(metavar="NAME|DIR")] = None
+    """An energy-based model of `textgen` that chooses among the beams by how they read as sentences."""
+    rerank_weight: float = 1.0
+    """How much its word counts against the captioner's."""
+
     def __post_init__(self) -> None:
         most = _MOST_BEAMS if self.temperature is None else _MOST_SAMPLES
         for name, value, limit in (
@@ -57,6 +64,10 @@ class DecodingConfig:
             raise UserError(f"length_penalty: {self.length_penalty} is outside 0 to 10")
         if self.temperature is None and (self.top_k or self.top_p != 1):
             raise UserError("top_k, top_p: they need a temperature; beam search does not sample")
+        if self.rerank and self.temperature is not None:
+            raise UserError("rerank: chooses among beams; sampled captions stay as they fell")
+        if not 0 <= self.rerank_weight < float("inf"):
+            raise UserError(f"rerank_weight: {self.rerank_weight} must be 0 or more")
         self.sampling  # noqa: B018 - refuses a bad temperature, top_k or top_p now, by name
 
     @property
@@ -68,7 +79,9 @@ class DecodingConfig:
     def describe(self) -> str:
         """The settings that decide a caption, for a report's signature."""
         if self.temperature is None:
-            return f"beam:{self.beam}|length-penalty:{self.length_penalty:g}|max-length:{self.max_length}"
+            chosen = f"|rerank:{self.rerank}|rerank-weight:{self.rerank_weight:g}" if self.rerank else ""
+            beams = f"beam:{self.beam}|length-penalty:{self.length_penalty:g}|max-length:{self.max_length}"
+            return beams + chosen
         draw = f"temperature:{self.temperature:g}|top-k:{self.top_k}|top-p:{self.top_p:g}|seed:{self.seed}"
         return f"{draw}|max-length:{self.max_length}"
 
@@ -91,6 +104,10 @@ class Caption:
     """Where the model looked for each word, (words, rows, columns) of the picture's grid, each summing to 1."""
     translation: str | None = None
     """In another language, by a machine, where one was asked for."""
+
+
+Order = Callable[[Sequence[Generated]], list[int]]
+"""The places of a picture's beams, the best first."""
 
 
 def caption_constraints(tokenizer: Tokenizer) -> Constraints:
@@ -123,14 +140,23 @@ def decode(
     config: DecodingConfig,
     attention: bool = False,
     confidence: Confidence | None = None,
+    order: Order | None = None,
 ) -> list[list[Caption]]:
-    """`config.n` captions, best first, of each picture of `context` (B, L, D); sampled ones as they fell."""
+    """`config.n` captions, best first, of each picture of `context` (B, L, D); sampled ones as they fell.
+
+    `order` puts beams into another order than that of their log-probabilities.
+    """
     batch = len(context)
     sure: list[Sequence[float | None]] = [[None] * config.n] * batch
     if config.sampling is None:
         found = search_beams(model, context, tokenizer, config)
         if confidence:
-            sure = [confidence.of(beams, seen) for beams, seen in zip(found, context, strict=True)]
+            sure = [list(confidence.of(beams, seen)) for beams, seen in zip(found, context, strict=True)]
+        if order:
+            orders = [order(beams) for beams in found]
+            if confidence:
+                sure = [[shares[i] for i in places] for shares, places in zip(sure, orders, strict=True)]
+            found = [[beams[i] for i in places] for beams, places in zip(found, orders, strict=True)]
         found = [beams[: config.n] for beams in found]
     else:
         prompts = np.full((batch * config.n, 1), BOS)
