@@ -182,7 +182,11 @@ def test_the_documents_have_examples():
 def test_an_example_is_a_command_line_of_ours(example, monkeypatch, capsys):
     program, *argv = example.argv
     ran = []
-    for command in PROGRAMS[program].COMMANDS.values():
+    variants = getattr(PROGRAMS[program], "VARIANTS", {}).values()
+    for command in (
+        *PROGRAMS[program].COMMANDS.values(),
+        *(one for found in variants for one in found.values()),
+    ):
         monkeypatch.setattr(command, "run", lambda self: ran.append(self))
     status, _, error = run_command(PROGRAMS[program].main, capsys, *argv)
     assert (status, error, len(ran)) == (0, "", 1)

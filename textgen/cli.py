@@ -85,8 +85,8 @@ class TrainCommand:
     """Train a generator on any text file or files, folders of .txt, or columns of a CSV.
 
     `textgen train --pairs FILE...` trains a translator, `textgen train --classes FILE...` a classifier, and
-    `textgen train CORPUS --family NAME` a model of another family; `textgen train --pairs --help`, `textgen train
-    --classes --help` and `textgen train --family --help` have their settings.
+    `textgen train CORPUS --family NAME` a model of another family; their settings are shown by
+    `textgen train --pairs --help`, `textgen train --classes --help` and `textgen train --family --help`.
     Ctrl-C leaves a checkpoint that --resume continues; the best model so far, by held-out loss, is always in --out.
     """
 
