@@ -11,6 +11,7 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from captioner.network.decoding import Caption, DecodingConfig
 from captioner.score import ReportConfig
+from captioner.service.config import ServiceConfig
 from captioner.training.config import TrainConfig
 from textgen import command_line
 from textgen.engine.choice import require_train
@@ -298,6 +299,22 @@ class ExportCommand:
 
 
 @dataclass(frozen=True)
+class ServeCommand:
+    """Serve captions, texts, translations and classes over HTTP; needs the extra [serve]. The paths: /docs there."""
+
+    model: Model = None
+    """A model in the box by its name, or a trained model's folder; general unless told."""
+    engine: str = "auto"
+    """onnx (ONNX Runtime), torch, or auto: the first where the model has graphs."""
+    config: OmitArgPrefixes[ServiceConfig] = ServiceConfig()
+
+    def run(self) -> None:
+        from captioner.serve import serve
+
+        serve(self.model, self.engine, self.config)
+
+
+@dataclass(frozen=True)
 class InfoCommand:
     """Show a model's card."""
 
@@ -397,6 +414,7 @@ COMMANDS = {
     "info": InfoCommand,
     "models": ModelsCommand,
     "app": AppCommand,
+    "serve": ServeCommand,
 }
 
 

@@ -17,6 +17,7 @@ ROOMS = [
     ["app.cards"],
     ["app.work"],
     ["captioner"],
+    ["captioner.service"],
     ["captioner.training"],
     ["captioner.report"],
     ["captioner.network"],
