@@ -26,10 +26,15 @@ def reranker(model: str, tokenizer: Tokenizer, length_penalty: float, weight: fl
         raise UserError(f"{model} (--rerank): a model of the family {family}; an energy reranks captions")
 
     def order(beams: Sequence[Generated]) -> list[int]:
-        lines = [[*generator.tokenizer.encode(tokenizer.decode(beam.ids)), EOS] for beam in beams]
+        lines = [
+            [*generator.tokenizer.encode(tokenizer.decode(beam.ids)), *([EOS] if beam.finished else [])]
+            for beam in beams
+        ]
         found = np.array([beam.log_prob for beam in beams]) - weight * writer.energy(lines)
-        lengths = np.array([len(beam.ids) + 1 for beam in beams], dtype=np.float64)
-        places: list[int] = np.argsort(-found / lengths**length_penalty, kind="stable").tolist()
+        lengths = np.array([len(beam.ids) + beam.finished for beam in beams], dtype=np.float64)
+        scores = found / np.maximum(lengths, 1) ** length_penalty
+        # One that has not come to its end is the last choice, as of the beam search.
+        places: list[int] = np.lexsort((-scores, np.array([not beam.finished for beam in beams]))).tolist()
         return places
 
     return order

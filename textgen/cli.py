@@ -70,8 +70,10 @@ class GenerateCommand:
                 if document["texts"] or sys.exc_info()[0] is None:
                     print_json(document)
         elif self.n == 1:
-            print(prompt, end="", flush=True)
-            for piece in generator.stream(prompt, **settings):
+            pieces = generator.stream(prompt, **settings)
+            # What the model cannot do is refused before anything is printed.
+            print(prompt + next(pieces, ""), end="", flush=True)
+            for piece in pieces:
                 print(piece, end="", flush=True)
             print()
         else:
@@ -288,6 +290,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if argv is None else list(argv)
     commands: dict[str, type[command_line.Command]] = dict(COMMANDS)
     name = given[0] if given else ""
+    if name == "train" and "autoregressive" in (family := _family(given)):
+        given = argv = [word for place, word in enumerate(given) if place not in family["autoregressive"]]
     for option, command in VARIANTS.get(name, {}).items():
         if any(word == option or word.startswith(f"{option}=") for word in given):
             commands[name] = command
@@ -295,6 +299,16 @@ def main(argv: Sequence[str] | None = None) -> int:
             if {"-h", "--help"} & set(given):
                 argv = [name, "--help"]
     return command_line.main("textgen", "Text from prompts, offline, on an ordinary CPU.", commands, argv)
+
+
+def _family(given: list[str]) -> dict[str, list[int]]:
+    """The family that is named by --family, and the places of the words that name it."""
+    for place, word in enumerate(given):
+        if word.startswith("--family="):
+            return {word.removeprefix("--family="): [place]}
+        if word == "--family" and place + 1 < len(given):
+            return {given[place + 1]: [place, place + 1]}
+    return {}
 
 
 def _standard_input() -> str:

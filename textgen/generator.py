@@ -30,6 +30,7 @@ from textgen.text.tokenizer import BOS, EOS, PAD, UNK, CharTokenizer, Tokenizer
 _REPETITION_WINDOW = 64
 _LONGEST = 10_000_000
 _MOST = 10_000  # texts of a prompt
+_MOST_STEPS = 10_000
 _ROWS = 64  # texts side by side
 _SHARED = (
     "this text is read by two threads at once, and each would get a part of it; give each a stream of its own"
@@ -56,6 +57,8 @@ class GenerationConfig:
     """End before this text; may be given several times."""
     seed: Annotated[int | None, arg(metavar="INT")] = None
     """Same seed, same text, whatever the batch; a fresh one unless told."""
+    steps: int = 0
+    """In which a diffusion model tells a line; as many as it has places unless told."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.length <= _LONGEST:
@@ -64,6 +67,8 @@ class GenerationConfig:
             raise UserError("stop: must be texts of one or more characters")
         if self.seed is not None and self.seed < 0:
             raise UserError(f"seed: {self.seed} must be 0 or more")
+        if not 0 <= self.steps <= _MOST_STEPS:
+            raise UserError(f"steps: {self.steps} is outside 0 to {_MOST_STEPS:,}")
         self.sampling, self.constraints(None)
 
     @property
@@ -92,6 +97,7 @@ class GenerationSettings(TypedDict, total=False):
     stop: str | Sequence[str] | None
     """A text, or several."""
     seed: int | None
+    steps: int
 
 
 @dataclass(frozen=True)
@@ -103,7 +109,8 @@ class GeneratedText:
     text: str
     """What follows it."""
     log_prob: float
-    """Natural logarithm of the model's own probability of what it generated, at temperature 1."""
+    """Natural logarithm of the model's own probability of what it generated, at temperature 1; of a vae or flow given the
+    latent vector, of an energy its base's, of a diffusion in the order in which the tokens were told."""
     finished: bool
     """It came to its end or to a stop text; False when it was cut at the length."""
     ids: tuple[int, ...]
@@ -160,13 +167,17 @@ class TextGenerator(Reloadable):
         return loaded
 
     def read(self, prompt: str) -> Prompt:
-        """What the model reads of `prompt`. Raises UserError where it reads none."""
+        """What the model reads of `prompt`, to go on from. Raises UserError where it reads none."""
         if prompt and not self.writer.reads_prompts:
             family = self.header["config"]["family"]
             raise UserError(
                 f"prompt: a {family} begins each line itself, and reads no prompt on; leave it out"
             )
-        return read_prompt(prompt, self.tokenizer)
+        return self.known(prompt)
+
+    def known(self, text: str) -> Prompt:
+        """What the model knows of a text: its ids, and what it reads as something else."""
+        return read_prompt(text, self.tokenizer)
 
     @overload
     def generate(
@@ -188,7 +199,7 @@ class TextGenerator(Reloadable):
         """`n` texts that read `prompt` on, or of each of a list of prompts.
 
         `settings` are those of `GenerationConfig`: length, temperature, top_k, top_p, min_p, repetition_penalty, stop,
-        seed. A prompt's texts depend neither on the other prompts nor on `n`. Raises UserError for settings out of
+        seed, steps. A prompt's texts depend neither on the other prompts nor on `n`. Raises UserError for settings out of
         range.
         """
         config = _config(settings)
@@ -252,6 +263,7 @@ class TextGenerator(Reloadable):
             max_length=config.length,
             seed=config.seed,
             keys=keys,
+            steps=config.steps,
         )
         for column in columns:
             for row, token, log_prob in zip(rows, column.ids.tolist(), column.log_probs, strict=True):
@@ -273,11 +285,13 @@ class TextGenerator(Reloadable):
         texts = [text] if isinstance(text, str) else text
         return score(self.writer, self.tokenizer, encode_texts(self.tokenizer, texts, self.lines), streams)
 
-    def nats_each(self, lines: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        """Nats (lines,) of each of `lines`, and how many tokens each is, its end included; of a model of lines."""
+    def nats_each(self, lines: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Nats (lines,) of each of `lines`, how many tokens each is, its end included, and how many of them are unknown; of a
+        model of lines."""
         encoded = encode_texts(self.tokenizer, lines, lines=True)
         assert isinstance(encoded.ids, list), "of lines"
-        return self.writer.line_nats(encoded.ids), np.array([len(line) for line in encoded.ids])
+        sizes = np.array([[len(line), line.count(UNK)] for line in encoded.ids])
+        return self.writer.line_nats(encoded.ids), sizes[:, 0], sizes[:, 1]
 
 
 def _config(settings: GenerationSettings) -> GenerationConfig:

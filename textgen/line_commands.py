@@ -105,10 +105,12 @@ class CompareCommand:
 
 @dataclass(frozen=True)
 class FillCommand:
-    """Fill the gaps of a line, as in "a dog ___ on the ___"; of a diffusion model."""
+    """Fill the gaps of a line, as in "a dog ___ on the ___", or say a share of it otherwise; of a diffusion model."""
 
     text: Annotated[Positional[str], arg(metavar="TEXT")]
-    """A line with gaps, ___ each: of one to four words."""
+    """A line with gaps, ___ each, of one to four words; with --revise a line."""
+    revise: Annotated[float | None, arg(metavar="SHARE")] = None
+    """The share of the line's words that are told anew, wherever they stand."""
     model: Model = "captions-diffusion"
     """A diffusion model in the box or a trained model's folder."""
     engine: str = "auto"
@@ -124,12 +126,16 @@ class FillCommand:
 
     def run(self) -> int:
         from textgen.generator import TextGenerator
-        from textgen.rewriting import fill
+        from textgen.rewriting import fill, revise
 
         generator = TextGenerator.load(self.model, self.engine)
-        return _print_lines(
-            fill(generator, as_text(self.text), self.n, self.temperature, self.seed), self.json
-        )
+        text = as_text(self.text)
+        for warning in generator.known(text.replace("_", "")).warnings:
+            complain("textgen", warning)
+        if self.revise is not None:
+            found = revise(generator, text, self.n, self.revise, self.temperature, self.seed)
+            return _print_lines(found, self.json)
+        return _print_lines(fill(generator, text, self.n, self.temperature, self.seed), self.json)
 
 
 @dataclass(frozen=True)
@@ -157,6 +163,8 @@ class BlendCommand:
         if not 1 <= len(given) <= 2:
             raise UserError(f"blend: {len(given)} lines given; give one or two")
         generator = TextGenerator.load(self.model, self.engine)
+        for warning in (warning for line in given for warning in generator.known(line).warnings):
+            complain("textgen", warning)
         if len(given) == 2:
             return _print_lines(between(generator, given[0], given[1], self.n), self.json)
         return _print_lines(near(generator, given[0], self.n, self.seed), self.json)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
 
@@ -35,12 +37,8 @@ def main() -> None:
     with views.errors_shown():
         _side_by_side(found)
     if figures := families.figures():
-        st.subheader("Quality against diversity", anchor=False)
-        st.altair_chart(cards.chart(figures), width="stretch")
-        views.note(
-            "A curve a family, a dot a temperature; real captions are the cross. Below it a model is too careful, right of it it "
-            "leaves out what people say. Judged by n-gram models, so no family judges its own."
-        )
+        with views.errors_shown():
+            _compared(figures)
     if "vae" in found:
         with views.errors_shown():
             _interpolation(text_model_of(found["vae"]))
@@ -49,6 +47,15 @@ def main() -> None:
             _gaps(text_model_of(found["diffusion"]))
         with views.errors_shown():
             _appearing(text_model_of(found["diffusion"]))
+
+
+def _compared(figures: Mapping[str, Any]) -> None:
+    st.subheader("Quality against diversity", anchor=False)
+    st.altair_chart(cards.chart(figures), width="stretch")
+    views.note(
+        "A curve a family, a dot a temperature; real captions are the cross. Below it a model is too careful, right of it it "
+        "leaves out what people say. Judged by n-gram models, so no family judges its own."
+    )
 
 
 def _side_by_side(found: dict[str, Path]) -> None:
@@ -62,7 +69,7 @@ def _side_by_side(found: dict[str, Path]) -> None:
     if pressed or _SAID not in st.session_state:
         said = {}
         for family, folder in found.items():
-            with gate().place():
+            with views.errors_shown(), gate().place():
                 said[family] = list(families.lines_of(text_model_of(folder), _LINES, temperature, seed))
         st.session_state[_SAID] = said
     cards.show([(*families.EXPLAINED[family], lines) for family, lines in st.session_state[_SAID].items()])

@@ -21,6 +21,7 @@ from app.work.model_info import titles
 from app.work.resources import choose_text_model, chosen_text_folder, chosen_text_model, gate
 from app.work.writing import TEMPERATURES, Task, Written, other_words, write
 from textgen.alternatives import Place
+from textgen.decoding.writing import StepWriter
 from textgen.engine.text_model import BOX
 from textgen.generator import GeneratedText, GenerationConfig, TextGenerator
 from textgen.sweep import PROMPTS
@@ -213,10 +214,15 @@ def _show(generator: TextGenerator, written: Written) -> None:
     task = written.task
     places: Sequence[Sequence[Place]] = [()] * len(written.texts)
     unit = "letter" if isinstance(generator.tokenizer, CharTokenizer) else "word"
-    if written.hash == generator.hash and st.toggle(
-        "What else it might have said",
-        key="text-alternatives",
-        help=f"Tap a {unit}, or go from one to the next by the arrow keys. Tinted is what was unlikely.",
+    stepped = isinstance(generator.writer, StepWriter)
+    if (
+        stepped
+        and written.hash == generator.hash
+        and st.toggle(
+            "What else it might have said",
+            key="text-alternatives",
+            help=f"Tap a {unit}, or go from one to the next by the arrow keys. Tinted is what was unlikely.",
+        )
     ):
         places = _places(generator, written)
     text_cards.show(

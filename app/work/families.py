@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from textgen.engine.text_model import BOX
+from textgen.errors import UserError
 from textgen.generator import TextGenerator
 from textgen.storage.bundle import read_header
 
 PREFIX = "captions-"
 """What the names of the models begin with that were trained on one corpus, to be compared."""
+FIGURES = "captions.json"
 EXPLAINED = {
     "autoregressive": (
         "Autoregressive",
@@ -58,18 +61,19 @@ def folders() -> dict[str, Path]:
     found = {}
     for folder in BOX.folders():
         if folder.name.startswith(PREFIX):
-            family = read_header(folder, BOX.kind)["config"].get("family", "autoregressive")
-            found[family] = folder
+            # One that is damaged is told of where it is asked for.
+            with contextlib.suppress(UserError):
+                found[read_header(folder, BOX.kind)["config"].get("family", "autoregressive")] = folder
     return {family: found[family] for family in EXPLAINED if family in found}
 
 
 def figures() -> Mapping[str, Any] | None:
     """What `textgen compare --json` found of them, where it lies beside them."""
     try:
-        found: Mapping[str, Any] = json.loads((BOX.folder / "captions.json").read_text(encoding="utf-8"))
-        return found
+        found: Mapping[str, Any] = json.loads((BOX.folder / FIGURES).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
+    return found if isinstance(found, dict) and found.get("models") and found.get("real") else None
 
 
 def lines_of(generator: TextGenerator, count: int, temperature: float, seed: int) -> Iterator[str]:

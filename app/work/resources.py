@@ -21,6 +21,7 @@ from textgen.engine import text_model
 T = TypeVar("T")
 _CAPTIONER, _TEXT_MODEL = "chosen_captioner", "chosen_text_model"  # keys of a session
 _KEPT = 3  # models of a kind in memory at once
+_KEPT_TEXT = 12  # small ones, of which a page has seven
 
 _Stamp = tuple[tuple[str, int, int], ...]
 
@@ -91,7 +92,7 @@ def _load_captioner(folder: str, stamp: _Stamp, engine: str) -> Captioner:
     return Captioner.load(folder, engine)
 
 
-@st.cache_resource(max_entries=_KEPT, show_spinner=False)
+@st.cache_resource(max_entries=_KEPT_TEXT, show_spinner=False)
 def _load_text_model(folder: str, stamp: _Stamp, engine: str) -> TextGenerator:
     return TextGenerator.load(folder, engine)
 

@@ -13,6 +13,7 @@ from operator import methodcaller
 from pathlib import Path
 
 from captioner.data.scorable import read_captions
+from textgen.errors import UserError
 from textgen.storage.files import atomic_write
 
 SPLITS = ("train", "dev")
@@ -30,4 +31,9 @@ def write_lines(data: Path, out: Path) -> dict[str, int]:
 
 
 if __name__ == "__main__":
-    print(write_lines(Path(sys.argv[1]), Path(sys.argv[2])))
+    if len(sys.argv) != 3:
+        raise SystemExit("python -m captioner.data.lines DATA OUT")
+    try:
+        print(write_lines(Path(sys.argv[1]), Path(sys.argv[2])))
+    except UserError as error:
+        raise SystemExit(str(error)) from error

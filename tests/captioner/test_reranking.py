@@ -1,5 +1,7 @@
 """Beams chosen once more: by an energy, which weighs against what the captioner found likely."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -31,6 +33,8 @@ def test_the_energy_decides_as_much_as_it_weighs():
     scores = (np.array([beam.log_prob for beam in found]) - 5.0 * energies) / lengths
     assert order == np.argsort(-scores).tolist() and order[-1] == 0
     assert reranker(str(trained("energy")), generator.tokenizer, 1.0, 0.0)(found) == [0, 1, 2]
+    cut = [replace(found[0], finished=False), *found[1:]]
+    assert reranker(str(trained("energy")), generator.tokenizer, 1.0, 0.0)(cut) == [1, 2, 0]
 
 
 def test_other_families_and_samples_are_refused():

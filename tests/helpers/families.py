@@ -18,17 +18,16 @@ LINES = [
     for where in ("outside", "in the grass", "on a bench")
 ]
 _SIZES = {
-    "transformer": {"hidden": 24, "layers": 2, "heads": 2},
-    "vae": {"hidden": 24, "embedding": 12, "latent": 4},
+    "transformer": {"hidden": 24, "layers": 2, "heads": 2, "dropout": 0.0},
+    "vae": {"hidden": 24, "embedding": 12, "latent": 4, "dropout": 0.0},
     "flow": {},
-    "gan": {},
-    "energy": {"hidden": 12, "embedding": 8},
-    "diffusion": {"hidden": 16, "embedding": 16, "layers": 1},
+    "gan": {"dropout": 0.0},
+    "energy": {"hidden": 12, "embedding": 8, "dropout": 0.0},
+    "diffusion": {"hidden": 16, "embedding": 16, "layers": 1, "dropout": 0.0},
 }
 SHARED = {
     "batch": 16,
     "ema": 0.9,
-    "dropout": 0.0,
     "device": "cpu",
     "precision": "float32",
     "learning_rate": 0.01,
@@ -61,11 +60,8 @@ def trained(family: str) -> Path:
     """The folder of a model, exported."""
     out = folder() / family
     if family == "autoregressive":
-        shared = {name: value for name, value in SHARED.items() if name != "dropout"}
-        config = TrainConfig(
-            level="word", lines=True, hidden=24, embedding=12, layers=1, dropout=0.0, epochs=4
-        )
-        train([corpus()], out, TrainConfig(**{**vars(config), **shared}))
+        sizes = {"hidden": 24, "embedding": 12, "layers": 1, "dropout": 0.0}
+        train([corpus()], out, TrainConfig(level="word", lines=True, epochs=4, **sizes, **SHARED))
     else:
         train_family([corpus()], out, settings(family))
     return out

@@ -8,7 +8,7 @@ import pytest
 from tests.helpers.families import LINES, corpus, trained
 from tests.helpers.text_models import generator as text_model
 from tests.helpers.text_models import run
-from textgen.compare import CompareConfig, compare
+from textgen.compare import CompareConfig, _Judges, compare
 from textgen.errors import UserError
 from textgen.generator import TextGenerator
 from textgen.report.comparison import comparison_page, table
@@ -34,7 +34,7 @@ def test_figures_are_where_they_should_be(report):
         for row in (low, middle, high):
             assert row["intervals"]["quality"][0] <= row["quality"] <= row["intervals"]["quality"][1]
             assert 0 <= row["copied"] <= 1 and 0 < row["self_bleu"] <= 100 and len(row["texts"]) == 20
-            assert row["longest_copied"] <= row["words"] + 1 and row["samples_per_second"] > 0
+            assert row["longest_copied"] <= row["words"] and row["samples_per_second"] > 0
         assert low["self_bleu"] > high["self_bleu"]
         assert model["interval"][0] < model["nats_per_token"] < model["interval"][1]
     assert report["real"]["longest_copied"] > 3 and "copied" not in report["real"]
@@ -48,7 +48,12 @@ def test_figures_are_where_they_should_be(report):
 @pytest.mark.slow
 def test_the_report_is_a_table_and_a_page_that_needs_nothing_else(report):
     text = table(report)
-    assert "≤ " in text and "real text" in text and report["models"][1]["temperatures"][1]["texts"][0] in text
+    assert (
+        "At temperature 1." in text
+        and "≤ " in text
+        and "real text" in text
+        and report["models"][1]["temperatures"][1]["texts"][0] in text
+    )
     page = comparison_page(report)
     assert page.startswith("<!doctype html>") and "http" not in page.replace("http-equiv", "")
     assert page.count("<circle") == 6 and "temperature 0.5" in page
@@ -78,6 +83,19 @@ def test_the_command_line_writes_all_of_it(tmp_path, capsys):
     assert plot.read_bytes()[:4] == b"\x89PNG"
     code, out, _ = run(capsys, "compare", trained("transformer"), *options, "--json")
     assert code == 0 and json.loads(out)["models"][0]["family"] == "transformer"
+
+
+@pytest.mark.slow
+def test_what_is_copied_is_told_by_words_and_other_vocabularies_by_a_note(report):
+    judges = _Judges(TRAIN, HELD_OUT, 0)
+    told = judges.judge([TRAIN[0], TRAIN[1].replace("dog", "qqq").replace("cat", "qqq"), "nothing of it"])
+    assert told["copied"] == pytest.approx(1 / 3) or told["copied"] == pytest.approx(2 / 3)
+    told = judges.judge(["zzz qqq", "qqq zzz"])
+    assert told["copied"] == told["longest_copied"] == 0
+    assert (
+        report["notes"] == [] and report["models"][0]["unknown"] == 0 and report["models"][0]["bytes"] > 1000
+    )
+    assert report["models"][0]["parameters"] > 1000
 
 
 def test_what_cannot_be_compared_is_told():

@@ -6,7 +6,7 @@ from tests.helpers.families import trained
 from tests.helpers.text_models import assert_one_line, run
 from textgen.errors import UserError
 from textgen.generator import TextGenerator
-from textgen.rewriting import appearing, between, fill, near
+from textgen.rewriting import appearing, between, fill, near, revise
 
 pytestmark = pytest.mark.slow
 
@@ -18,8 +18,28 @@ def load(family):
 def test_what_stands_around_a_gap_stays():
     for text in fill(load("diffusion"), "a big ___ in the ____", n=8, seed=3):
         words = text.split()
-        assert words[:2] == ["a", "big"] and "in the" in text and "_" not in text
+        assert words[:2] == ["a", "big"] and " in the " in text and "_" not in text
         assert 5 + 1 <= len(words) <= 4 + 8
+
+
+def test_words_that_it_does_not_know_stay_as_typed(capsys):
+    (text,) = fill(load("diffusion"), "A zyzzyva ___ outside", seed=1)
+    assert text.startswith("A zyzzyva ") and text.endswith(" outside")
+    _, out, err = run(capsys, "fill", "A zyzzyva ___ outside", "--model", trained("diffusion"))
+    assert "zyzzyva" in err and out.startswith("A zyzzyva ")
+
+
+def test_a_share_of_a_line_is_said_otherwise(capsys):
+    line = "a small dog runs in the grass"
+    found = revise(load("diffusion"), line, n=6, share=0.3, seed=2)
+    assert all(len(text.split()) == 7 for text in found) and found == revise(
+        load("diffusion"), line, 6, 0.3, seed=2
+    )
+    assert all(sum(a == b for a, b in zip(text.split(), line.split(), strict=True)) >= 5 for text in found)
+    status, out, _ = run(
+        capsys, "fill", line, "--revise", "0.3", "--model", trained("diffusion"), "-n", "6", "--seed", "2"
+    )
+    assert status == 0 and out.splitlines() == found
 
 
 def test_gaps_may_begin_and_end_a_line_and_seeds_repeat():
@@ -58,9 +78,13 @@ def test_one_line_leads_over_to_another(family):
         ("diffusion", lambda g: fill(g, "a dog"), "has no gap; write one as ___"),
         ("diffusion", lambda g: fill(g, "a ___", n=0), "n: 0 is outside 1 to 100"),
         ("diffusion", lambda g: fill(g, "a ___", seed=-1), "seed: -1 must be 0 or more"),
-        ("diffusion", lambda g: fill(g, "a ___ " + "dog " * 50), "infill: 51 words and 1 gaps are too many"),
+        (
+            "diffusion",
+            lambda g: fill(g, "a ___ " + "dog " * 50),
+            "is too long; this diffusion model's lines have",
+        ),
         ("vae", lambda g: between(g, "a dog", " "), "text: is empty"),
-        ("vae", lambda g: between(g, "a dog", "a cat", 1), "steps: 1 is outside 2 to 100"),
+        ("vae", lambda g: between(g, "a dog", "a cat", 1), "n: 1 is outside 2 to 100"),
     ],
 )
 def test_what_cannot_be_done_is_told(family, call, message):

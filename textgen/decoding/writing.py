@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import secrets
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
@@ -36,14 +37,30 @@ class Writer(Protocol):
         max_length: int,
         seed: int | None,
         keys: Sequence[int],
+        steps: int = 0,
     ) -> Iterator[Column]:
-        """As `generate.stream`. Raises UserError, by name, for what it cannot do."""
+        """As `generate.stream`; in so many `steps`, where that can be chosen. Raises UserError, by name, for what it cannot
+        do, before the first column."""
 
     def line_nats(self, lines: Sequence[Sequence[int]]) -> np.ndarray:
         """Nats (lines,) of each of `lines`, ids that hold their end tokens."""
 
     def stream_nats(self, ids: np.ndarray, start: int, streams: int) -> np.ndarray:
         """Nats (tokens,) of each of `ids` (tokens,), one text that `start` precedes."""
+
+
+class LineWriter:
+    """What writers of lines have in common."""
+
+    def stream_nats(self, ids: np.ndarray, start: int, streams: int) -> np.ndarray:
+        raise UserError("a model of lines has no nats of a stream")
+
+
+def drawn_seed(seed: int | None) -> int:
+    """A seed, or a fresh one; of generators that are made from a seed and a key. Raises UserError below 0."""
+    if seed is not None and seed < 0:
+        raise UserError(f"seed: {seed} must be 0 or more")
+    return secrets.randbits(128) if seed is None else seed
 
 
 class StepWriter:
@@ -65,7 +82,10 @@ class StepWriter:
         max_length: int,
         seed: int | None,
         keys: Sequence[int],
+        steps: int = 0,
     ) -> Iterator[Column]:
+        if steps:
+            raise UserError("steps: this model writes a token a step; leave it out")
         return stream(
             self.model,
             prompts,

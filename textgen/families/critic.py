@@ -15,7 +15,7 @@ from textgen.sequences.encoder import RecurrentEncoder, pool
 class Critic(nn.Module):
     """Lines `ids` (N, L), of which the first `lengths` (N,) count, to numbers (N,)."""
 
-    def __init__(self, encoder: RecurrentEncoder, vocab_size: int, dropout: float = 0.3):
+    def __init__(self, encoder: RecurrentEncoder, vocab_size: int):
         super().__init__()
         config = encoder.config
         self.embedding = nn.Embedding(vocab_size, config.embedding_size)
@@ -25,7 +25,7 @@ class Critic(nn.Module):
         # At first no line is told from another: an energy of 0 is the base.
         nn.init.zeros_(self.output.weight)
         nn.init.zeros_(self.output.bias)
-        self.dropout = Dropout(dropout)
+        self.dropout = Dropout(config.dropout)
 
     def context(self, ids: Tensor, lengths: Tensor) -> Tensor:
         """Encoded tokens (N, L, D); as `textgen.sequences.torch_encoder.Reader` has it."""

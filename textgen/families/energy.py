@@ -16,8 +16,7 @@ from textgen.decoding.constraints import Constraints
 from textgen.decoding.generate import Column
 from textgen.decoding.likelihood import ESTIMATE
 from textgen.decoding.sampling import SamplingConfig
-from textgen.decoding.writing import Writer
-from textgen.errors import UserError
+from textgen.decoding.writing import LineWriter, Writer, drawn_seed
 from textgen.text.tokenizer import EOS, PAD
 
 Energy = Callable[[Sequence[Sequence[int]]], np.ndarray]
@@ -65,7 +64,7 @@ def chosen(energies: np.ndarray, uniforms: np.ndarray) -> np.ndarray:
     return np.minimum(found, energies.shape[1] - 1)
 
 
-class EnergyWriter:
+class EnergyWriter(LineWriter):
     """A base whose lines are drawn again by their energies (self-normalised importance sampling)."""
 
     likelihood = ESTIMATE
@@ -85,10 +84,11 @@ class EnergyWriter:
         max_length: int,
         seed: int | None,
         keys: Sequence[int],
+        steps: int = 0,
     ) -> Iterator[Column]:
         """As `Writer.write`; all columns come at once, when the candidates are there. Their log-probabilities are the
         base's: what the energy adds is a whole line's."""
-        seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
+        seed = drawn_seed(seed)
         # Greedy candidates are all the same.
         count = 1 if sampling.greedy else self.candidates
         columns = list(
@@ -100,6 +100,7 @@ class EnergyWriter:
                 max_length=max_length,
                 seed=seed,
                 keys=[key + candidate * _KEYS for key in keys for candidate in range(count)],
+                steps=steps,
             )
         )
         ids = np.stack([column.ids for column in columns], axis=1)  # (N K, T)
@@ -117,9 +118,6 @@ class EnergyWriter:
     def line_nats(self, lines: Sequence[Sequence[int]]) -> np.ndarray:
         """An estimate (lines,): the base's nats, the energy, and log Z."""
         return self.base.line_nats(lines) + self.energy(lines) + self.log_z
-
-    def stream_nats(self, ids: np.ndarray, start: int, streams: int) -> np.ndarray:
-        raise UserError("a model of lines has no nats of a stream")
 
 
 def ended(ids: Sequence[int]) -> list[int]:

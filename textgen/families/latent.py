@@ -16,6 +16,7 @@ from textgen.decoding.constraints import Constraints
 from textgen.decoding.generate import Column, Generated, generate, stream
 from textgen.decoding.likelihood import BOUND
 from textgen.decoding.sampling import GREEDY, SamplingConfig
+from textgen.decoding.writing import LineWriter, drawn_seed
 from textgen.engine.protocol import StepModel
 from textgen.errors import UserError
 from textgen.families.flow import FlowConfig, NumpyFlow, log_normal
@@ -28,6 +29,7 @@ Encode = Callable[[np.ndarray, np.ndarray], np.ndarray]
 LOG_VARIANCES = (-8.0, 4.0)  # of the posterior: between these, in training as in use
 _SAMPLES = 100  # of the posterior that a line's bound is made of
 _ROWS = 1024  # lines read side by side
+_LOGITS = 1 << 25  # in memory at a time
 _LONGEST = 60  # tokens of a line that is spoken from a vector
 
 
@@ -78,7 +80,7 @@ class Posterior:
         return found
 
 
-class LatentWriter:
+class LatentWriter(LineWriter):
     """Lines from latent vectors, and the latent vectors of lines."""
 
     likelihood = BOUND
@@ -92,11 +94,12 @@ class LatentWriter:
         bias: np.ndarray,
         flow: NumpyFlow | None = None,
         samples: int = _SAMPLES,
+        seed: int = 0,
     ):
         """`weight` (2Z, 2D) and `bias` (2Z,): from a line's pooled features to mean and log-variance. `samples`: of the
-        posterior, for a line's bound."""
+        posterior, for a line's bound, drawn by `seed` and the line."""
         self.decoder = decoder
-        self.samples = samples
+        self.samples, self.seed = samples, seed
         self._encode, self._weight, self._bias, self._flow = encode, weight, bias, flow
         self.latent_size = len(bias) // 2
 
@@ -110,15 +113,21 @@ class LatentWriter:
         max_length: int,
         seed: int | None,
         keys: Sequence[int],
+        steps: int = 0,
     ) -> Iterator[Column]:
-        """As `Writer.write`: the vector of row n, too, is drawn by `(seed, keys[n])` alone."""
+        """As `Writer.write`: the vector of row n, too, is drawn by `(seed, keys[n])` alone. At temperature 0 nothing is drawn:
+        every line is of the prior's middle. Log-probabilities are those of a line given its vector."""
+        if steps:
+            raise UserError("steps: this model writes a token a step; leave it out")
         if any(list(prompt) != [BOS] for prompt in prompts):
             raise ValueError("it reads no prompts")
-        seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
+        seed = drawn_seed(seed)
+        middle = self.from_prior(np.zeros((len(keys), self.latent_size)))
+        z = middle if sampling.greedy else self.prior(seed, keys)
         return stream(
             self.decoder,
             prompts,
-            context=self.prior(seed, keys)[:, None],
+            context=z[:, None],
             sampling=sampling,
             constraints=constraints,
             end=end,
@@ -131,8 +140,12 @@ class LatentWriter:
         """Vectors (N, Z) of the prior, one for each of N `keys`."""
         # A stream of its own: the words of a line are drawn by (seed, key).
         rngs = [np.random.default_rng((seed, key, 1)) for key in keys]
-        u = np.stack([rng.standard_normal(self.latent_size) for rng in rngs])
-        return (u if self._flow is None else self._flow.inverse(u)).astype(np.float32)
+        return self.from_prior(np.stack([rng.standard_normal(self.latent_size) for rng in rngs]))
+
+    def from_prior(self, u: np.ndarray) -> np.ndarray:
+        """The vectors (N, Z) of the prior that standard normal `u` (N, Z) stand for."""
+        z: np.ndarray = (u if self._flow is None else self._flow.inverse(u)).astype(np.float32)
+        return z
 
     def posterior(self, lines: Sequence[Sequence[int]]) -> Posterior:
         """What vectors may stand for `lines`, ids that hold their end tokens."""
@@ -178,12 +191,12 @@ class LatentWriter:
         rows = max(1, _ROWS // self.samples)
         for place in range(0, len(order), rows):
             chosen = order[place : place + rows]
-            found[chosen] = self._bound([lines[row] for row in chosen], chosen)
+            found[chosen] = self._bound([lines[row] for row in chosen])
         return found
 
-    def _bound(self, lines: Sequence[Sequence[int]], keys: np.ndarray) -> np.ndarray:
+    def _bound(self, lines: Sequence[Sequence[int]]) -> np.ndarray:
         posterior, samples = self.posterior(lines), self.samples
-        each = [np.random.default_rng((0, int(key))) for key in keys]
+        each = [np.random.default_rng((self.seed, *line)) for line in lines]  # whatever lines are beside it
         noise = np.stack([rng.standard_normal((samples, self.latent_size)) for rng in each])  # (N, S, Z)
         many = Posterior(posterior.mean[:, None], posterior.log_variance[:, None])
         z = many.sample(noise)
@@ -198,10 +211,12 @@ class LatentWriter:
     def nats(self, rows: np.ndarray, lines: Sequence[Sequence[int]], z: np.ndarray) -> np.ndarray:
         """Nats (N,) of the lines `lines[rows[n]]` given vectors `z` (N, Z)."""
         inputs, targets = pad_rows(lines)
-        state = self.decoder.start(z[:, None].astype(np.float32), len(z))
-        log_probs, _ = self.decoder.score(inputs[rows], targets[rows], state)
-        found: np.ndarray = -np.where(targets[rows] == PAD, 0, log_probs).sum(axis=1)
+        found = np.empty(len(z))
+        size = max(1, _LOGITS // (inputs.shape[1] * self.decoder.vocab_size))
+        for start in range(0, len(z), size):
+            part = slice(start, start + size)
+            state = self.decoder.start(z[part, None].astype(np.float32), len(z[part]))
+            given = targets[rows[part]]
+            log_probs, _ = self.decoder.score(inputs[rows[part]], given, state)
+            found[part] = -np.where(given == PAD, 0, log_probs).sum(axis=1)
         return found
-
-    def stream_nats(self, ids: np.ndarray, start: int, streams: int) -> np.ndarray:
-        raise UserError("a model of lines has no nats of a stream")

@@ -36,7 +36,7 @@ from textgen.transformer.config import TransformerConfig
 from textgen.transformer.network import TransformerDecoder
 
 _PARTITION = 4000  # lines of the base that log Z is estimated from
-_LONGEST = 60  # tokens of a line that a base or a generator writes
+_OF_PARTITION = 1 << 40  # what those are drawn by beside the seed: no step's number
 
 Loss = Callable[[TextBatch, int], tuple[Tensor, dict[str, float]]]
 
@@ -54,8 +54,8 @@ class Recipe:
     loss: Loss
     stored: nn.Module
     """What of the network is stored."""
-    finish: Callable[[], Header] = dict
-    """What is measured of a model that is to be kept, for its config."""
+    measure: Callable[[], Header] = dict
+    """What is measured of the model as it is, for its config."""
 
 
 def recipe_of(config: FamilyConfig, vocab_size: int, steps: int, places: int, base: Any) -> Recipe:
@@ -115,7 +115,7 @@ def _vae(config: FamilyConfig, vocab_size: int, steps: int, places: int, base: N
 def _flow(config: FamilyConfig, vocab_size: int, steps: int, places: int, base: LatentModel) -> Recipe:
     """A prior of the vectors that a trained vae gives lines: all else of it stays as it is."""
     size = base.config.latent_size
-    latent = LatentConfig(size, config.couplings)
+    latent = LatentConfig(size, config.couplings, config.sizes.hidden)
     parts = {"family": "flow", "vocab_size": vocab_size, "latent": asdict(latent)}
     parts |= {"decoder": asdict(base.decoder.config), "encoder": asdict(base.encoder.config)}
     network = build(parts)
@@ -156,13 +156,13 @@ def _energy(config: FamilyConfig, vocab_size: int, steps: int, places: int, base
     def loss(batch: TextBatch, step: int) -> tuple[Tensor, dict[str, float]]:
         """Noise-contrastive: minus the energy is the logit of a written line against one of the base's."""
         written = [row[row != PAD].tolist() for row in batch.targets]
-        drawn = _drawn(decoder, len(written), (config.seed, step))
+        drawn = _drawn(decoder, len(written), config, step)
         value, right = _told_apart(critic, written, drawn, energy=True)
         return value, {"told apart": right}
 
-    def finish() -> Header:
+    def measure() -> Header:
         critic.eval()
-        lines = _drawn(decoder, _PARTITION, (config.seed,))
+        lines = _drawn(decoder, _PARTITION, config, _OF_PARTITION)
         with torch.no_grad():
             parts = [
                 critic(*_lines(critic, lines[at : at + 500])).float().cpu()
@@ -170,7 +170,7 @@ def _energy(config: FamilyConfig, vocab_size: int, steps: int, places: int, base
             ]
         return {"log_partition": log_partition(torch.cat(parts).numpy())._asdict()}
 
-    return Recipe(network, parts, [(critic, config.learning_rate)], loss, network, finish)
+    return Recipe(network, parts, [(critic, config.learning_rate)], loss, network, measure)
 
 
 def _gan(config: FamilyConfig, vocab_size: int, steps: int, places: int, base: RNNDecoder) -> Recipe:
@@ -179,13 +179,19 @@ def _gan(config: FamilyConfig, vocab_size: int, steps: int, places: int, base: R
     The reward is of whole lines, its baseline the mean of the batch's others: the paper's roll-outs of a line's beginnings
     tell single words' rewards apart, at many times the cost.
     """
-    encoder = EncoderConfig(num_layers=1, embedding_size=64, hidden_size=96, dropout=config.dropout)
-    critic = Critic(RecurrentEncoder(encoder), vocab_size, config.dropout)
+    sizes = config.sizes
+    encoder = EncoderConfig(
+        num_layers=sizes.layers,
+        embedding_size=sizes.embedding,
+        hidden_size=sizes.hidden,
+        dropout=config.dropout,
+    )
+    critic = Critic(RecurrentEncoder(encoder), vocab_size)
     network = nn.ModuleDict({"decoder": base, "critic": critic})
 
     def loss(batch: TextBatch, step: int) -> tuple[Tensor, dict[str, float]]:
         written = [row[row != PAD].tolist() for row in batch.targets]
-        drawn = _drawn(base, len(written), (config.seed, step))
+        drawn = _drawn(base, len(written), config, step)
         apart, right = _told_apart(critic, written, drawn, energy=False)
         ids, lengths = _lines(critic, drawn)
         with torch.no_grad():
@@ -194,6 +200,7 @@ def _gan(config: FamilyConfig, vocab_size: int, steps: int, places: int, base: R
             critic.train()
         advantage = (reward - reward.mean()) * len(reward) / max(1, len(reward) - 1)
         start = torch.full_like(ids[:, :1], BOS)
+        base.eval()  # as it wrote them, without dropout
         features, _ = base.hidden(torch.cat([start, ids[:, :-1]], dim=1), base.start(None, len(ids)))
         nll = F.cross_entropy(
             base.logits(features).float().transpose(1, 2), ids, reduction="none", ignore_index=PAD
@@ -254,16 +261,17 @@ def _lines(network: nn.Module, lines: list[list[int]]) -> tuple[Tensor, Tensor]:
     return ids, lengths
 
 
-def _drawn(decoder: RNNDecoder, count: int, seed: tuple[int, ...]) -> list[list[int]]:
-    """Lines that a decoder writes at temperature 1, with their end tokens where they came to them."""
+def _drawn(decoder: RNNDecoder, count: int, config: FamilyConfig, key: int) -> list[list[int]]:
+    """Lines that a decoder writes at temperature 1, with their end tokens where they came to them: cut where written ones
+    are, so that nothing tells them apart by that."""
     training = decoder.training
     found = generate(
         TorchEngine(decoder),
         np.full((count, 1), BOS),
         sampling=SamplingConfig(),
         end=EOS,
-        max_length=_LONGEST,
-        seed=int(np.random.SeedSequence(seed).generate_state(1)[0]),
+        max_length=config.max_line,
+        seed=int(np.random.SeedSequence((config.seed, key)).generate_state(1)[0]),
     )
     decoder.train(training)
     return [[*text.ids, *([EOS] if text.finished else [])] for text in found]

@@ -20,10 +20,11 @@ from textgen.engine.choice import choose_engine
 from textgen.engine.protocol import StepModel
 from textgen.engine.text_model import BOX, KIND
 from textgen.errors import UserError
-from textgen.families.diffusion import Denoise, DiffusionWriter
+from textgen.families.diffusion import Denoise
 from textgen.families.energy import Energy, EnergyWriter
 from textgen.families.flow import NumpyFlow
 from textgen.families.latent import Encode, LatentConfig, LatentWriter
+from textgen.families.revealing import DiffusionWriter
 from textgen.sequences.config import EncoderConfig
 from textgen.sequences.pooling import pooled
 from textgen.storage import bundle
@@ -51,7 +52,8 @@ PARTS = {
 """The networks of the families that are stored here."""
 _CONFIGS = {"decoder": DecoderConfig, "transformer": TransformerConfig}  # of the other parts: EncoderConfig
 _EMBEDDING = "embedding.weight"
-_TOKENS = 20_000  # that a critic or a denoiser reads in a call
+_TOKENS = 20_000  # that a critic reads in a call
+_LOGITS = 1 << 24  # of a denoiser in memory at a time
 
 Weights = Mapping[str, np.ndarray]
 
@@ -138,10 +140,12 @@ def writer_of(config: Header, weights: Weights, engines: Engines) -> Writer:
     """The writer of a model of the `config` that `model.json` has, of its weights and its networks."""
     family = config["family"]
     if family == "diffusion":
-        return DiffusionWriter(_denoise(weights, engines.encode("denoiser")), config["places"])
+        rows = max(1, _LOGITS // (config["places"] * config["vocab_size"]))
+        denoise = _denoise(weights, engines.encode("denoiser"))
+        return DiffusionWriter(denoise, config["places"], rows=rows)
     model = engines.model()
     if family == "energy":
-        log_z = float((config.get("log_partition") or {}).get("value", 0.0))
+        log_z = float(config["log_partition"]["value"])
         return EnergyWriter(StepWriter(model), _energy(weights, engines.encode("critic")), log_z)
     if family in ("vae", "flow"):
         latent = LatentConfig(**config["latent"])
@@ -160,8 +164,7 @@ def _denoise(weights: Weights, encode: Encode) -> Denoise:
 
     def denoise(ids: np.ndarray, wanted: np.ndarray) -> np.ndarray:
         context = encode(ids, np.full(len(ids), ids.shape[1]))[wanted]
-        logits: np.ndarray = (context @ project.T + offset) @ embedding.T + bias
-        return logits
+        return _finite((context @ project.T + offset) @ embedding.T + bias)
 
     return denoise
 
@@ -170,6 +173,8 @@ def _energy(weights: Weights, encode: Encode) -> Energy:
     weight, bias = weights["critic.output.weight"][0], weights["critic.output.bias"][0]
 
     def energy(lines: Sequence[Sequence[int]]) -> np.ndarray:
+        if not len(lines):
+            return np.zeros(0)
         found = np.empty(len(lines))
         order = np.argsort([len(line) for line in lines], kind="stable")
         rows = max(1, _TOKENS // len(lines[order[-1]]))
@@ -177,9 +182,17 @@ def _energy(weights: Weights, encode: Encode) -> Energy:
             places = order[start : start + rows]
             ids, lengths = padded([lines[place] for place in places])
             found[places] = pooled(encode(ids, lengths), lengths) @ weight + bias
-        return found
+        return _finite(found)
 
     return energy
+
+
+def _finite(found: np.ndarray) -> np.ndarray:
+    if not np.isfinite(found).all():
+        raise UserError(
+            "the model computed NaN or infinity; its weights are damaged or its training diverged"
+        )
+    return found
 
 
 def _onnx_engines(stored: Bundle, parts: Parts) -> Engines:
@@ -253,6 +266,12 @@ def _family(folder: Path) -> str:
     return str(family)
 
 
+def read_stored(folder: Path) -> tuple[Bundle, Tokenizer]:
+    """A stored model of `PARTS` with its tokeniser, checked."""
+    stored, tokenizer, _ = _read(folder)
+    return stored, tokenizer
+
+
 def _read(folder: Path) -> tuple[Bundle, Tokenizer, Parts]:
     stored = bundle.read(folder, KIND)
     path, config = folder / bundle.HEADER, stored.header["config"]
@@ -261,10 +280,19 @@ def _read(folder: Path) -> tuple[Bundle, Tokenizer, Parts]:
         parts = {name: _CONFIGS.get(name, EncoderConfig)(**config[name]) for name in PARTS[config["family"]]}
         if config["lines"] is not True:
             raise UserError("config: lines must be true")
-        if config["family"] == "diffusion" and not config["places"] >= 2:
+        family = config["family"]
+        if not isinstance(config["vocab_size"], int):
+            raise UserError("config: vocab_size must be a whole number")
+        if family == "diffusion" and not (isinstance(config["places"], int) and config["places"] >= 2):
             raise UserError("config: places must be 2 or more")
-        if config["family"] in ("vae", "flow"):
+        if family == "energy" and not isinstance(config["log_partition"]["value"], float):
+            raise UserError("config: log_partition must have a value")
+        if family in ("vae", "flow"):
             latent = LatentConfig(**config["latent"])
+            if not all(isinstance(value, int) for value in config["latent"].values()):
+                raise UserError("config: latent must have whole numbers")
+            if (latent.flow is not None) != (family == "flow"):  # sizes that are none it refuses itself
+                raise UserError(f"config: a {family} has {'no ' * (family == 'vae')}couplings")
             if parts["decoder"].context_size != latent.latent_size:
                 raise UserError("config: the decoder's context is not a latent vector")
             if parts["decoder"].embedding_size != parts["encoder"].embedding_size:

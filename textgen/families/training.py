@@ -20,14 +20,23 @@ from textgen.errors import UserError
 from textgen.families.energy import ended
 from textgen.families.networks import read_network, torch_engines
 from textgen.families.recipes import Recipe, recipe_of
-from textgen.families.stored import BOX, PARTS, export_model, load_any, model_header, write_model, writer_of
+from textgen.families.stored import (
+    BOX,
+    PARTS,
+    export_model,
+    load_any,
+    model_header,
+    read_stored,
+    write_model,
+    writer_of,
+)
 from textgen.families.training_config import BASES, FamilyConfig
 from textgen.storage import bundle
 from textgen.storage.bundle import Header
 from textgen.text.batches import LineBatches
 from textgen.text.encoding import Encoded
 from textgen.text.kneser_ney import LineNgrams
-from textgen.text.tokenizer import BOS, EOS, PAD, UNK, Tokenizer
+from textgen.text.tokenizer import BOS, EOS, PAD, UNK, CharTokenizer, Tokenizer
 from textgen.training.device import pick_device, use_bfloat16
 from textgen.training.export import export_trained
 from textgen.training.runs import RunFolder, read_notes, say, without_folders
@@ -98,7 +107,11 @@ def train_family(
         paths,
         dev,
         test,
-        level=config.level,
+        level=config.level
+        if tokenizer is None
+        else "char"
+        if isinstance(tokenizer, CharTokenizer)
+        else "word",
         lines=True,
         columns=config.columns,
         held_out=config.held_out,
@@ -117,6 +130,8 @@ def train_family(
     say(f"{texts.described(sum(p.numel() for p in recipe.stored.parameters()))}, {device}")
 
     def keep(metrics: dict[str, float], test: dict[str, float] | None = None) -> None:
+        if not metrics:  # stopped before it was judged
+            run.extra = recipe.measure()
         _write(run, run.header(metrics, test))
 
     best = fit_whole(
@@ -131,7 +146,6 @@ def train_family(
         label=config.family,
         groups=recipe.groups,
     )
-    run.extra = recipe.finish()
     best = _judge(run, None)
     keep(best, _figures(run.writer(), texts, texts.test, None) if texts.test else None)
     exports = {
@@ -149,28 +163,27 @@ def _base(config: FamilyConfig) -> tuple[Any, Tokenizer]:
     folder = BOX.find(config.base)
     header = bundle.read_header(folder, BOX.kind)
     family, wanted = header["config"].get("family", "autoregressive"), BASES[config.family]
-    if family != wanted or header["config"]["lines"] is not True:
+    if family != wanted or header["config"].get("lines") is not True:
         what = "" if family != wanted else ", of lines (--lines)"
         raise UserError(
             f"{folder} (--base): a model of the family {family}; a {config.family} starts from {wanted}{what}"
         )
     if wanted == "autoregressive":
-        stored = text_model.read_model(folder)
-        return stored.decoder, stored.tokenizer
-    tokenizer = Tokenizer.from_json(header["vocabulary"])
-    return read_network(bundle.read(folder, BOX.kind)), tokenizer
+        alone = text_model.read_model(folder)
+        return alone.decoder, alone.tokenizer
+    stored, tokenizer = read_stored(folder)
+    return read_network(stored), tokenizer
 
 
 def _cut(texts: Texts, config: FamilyConfig) -> tuple[list[list[int]], int]:
     """The lines to train on, and how many places the longest of all has."""
     every = [texts.train.ids, texts.held_out.ids, *([texts.test.ids] if texts.test else [])]
     assert all(isinstance(ids, list) for ids in every), "lines"
-    train = [list(line) for line in every[0]]
-    longest = [sum(len(line) > config.max_line for line in ids) for ids in every]
-    if longest[0]:
+    train = [list(line) for line in texts.train.ids]
+    if longer := sum(len(line) > config.max_line for line in train):
         # A line that is cut has not come to its end.
         say(
-            f"{longest[0]} of {len(train)} lines are longer than {config.max_line} tokens and are cut (--max-line)"
+            f"{longer} of {len(train)} lines are longer than {config.max_line} tokens and are cut (--max-line)"
         )
     places = max(len(line) for ids in every for line in ids)
     if config.family == "diffusion" and places > config.max_line:
@@ -191,6 +204,7 @@ def _write(run: _Run, header: Header) -> None:
 
 def _judge(run: _Run, judged: int | None) -> dict[str, float]:
     """Held-out metrics, of `judged` lines at most, and some lines to look at."""
+    run.extra = run.recipe.measure()
     writer, texts = run.writer(), run.texts
     rows = _written(writer, _SAMPLES, run.config.seed)
     for row in rows:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -24,11 +24,31 @@ class Sizes(NamedTuple):
 SIZES = {
     "transformer": Sizes(3, 192, 192),
     "vae": Sizes(1, 320, 192),
-    "flow": Sizes(1, 320, 192),
-    "gan": Sizes(1, 448, 192),
+    "flow": Sizes(1, 128, 1),
+    "gan": Sizes(1, 96, 64),
     "energy": Sizes(1, 96, 64),
     "diffusion": Sizes(2, 160, 192),
 }
+_WORDS = ("level", "vocabulary", "min_count")
+_OWN = {
+    "transformer": (*_WORDS, "layers", "hidden", "heads", "dropout"),
+    "vae": (
+        *_WORDS,
+        "layers",
+        "hidden",
+        "embedding",
+        "dropout",
+        "latent",
+        "word_dropout",
+        "free_nats",
+        "annealing",
+    ),
+    "flow": ("hidden", "couplings"),
+    "gan": ("layers", "hidden", "embedding", "dropout", "policy_rate"),
+    "energy": ("layers", "hidden", "embedding", "dropout"),
+    "diffusion": (*_WORDS, "layers", "hidden", "embedding", "dropout"),
+}
+"""The settings that not all families have."""
 BASES = {"flow": "vae", "gan": "autoregressive", "energy": "autoregressive"}
 """The families that start from a trained model, and from one of which family."""
 
@@ -55,11 +75,12 @@ class FamilyConfig:
     max_line: int = 100
     """Tokens that a line is cut to."""
     layers: Annotated[int | None, arg(metavar="INT")] = None
-    """Layers of the network: of a transformer 3, of a diffusion 2, else 1 unless told."""
+    """Layers of the network, of a gan's discriminator: of a transformer 3, of a diffusion 2, else 1 unless told."""
     hidden: Annotated[int | None, arg(metavar="INT")] = None
-    """Its features: of a transformer 192, of a vae's decoder 320, of a diffusion 160 and of an energy 96 in each direction."""
+    """Its features: of a transformer 192, of a vae's decoder 320, of a flow's couplings 128, of a diffusion 160, of an energy
+    and a discriminator 96 in each direction."""
     embedding: Annotated[int | None, arg(metavar="INT")] = None
-    """Features of a token: 192, of an energy 64; a transformer's are its --hidden."""
+    """Features of a token: 192, of an energy and a discriminator 64; a transformer's are its --hidden."""
     heads: int = 6
     """Attention heads of a transformer."""
     dropout: float = 0.3
@@ -117,6 +138,10 @@ class FamilyConfig:
                     f"base: a {self.family} starts from a trained {BASES[self.family]} model; name it by --base"
                 )
             raise UserError(f"base: a {self.family} starts from nothing; leave --base out")
+        for field in fields(self):
+            has_it = all(field.name not in own for own in _OWN.values()) or field.name in _OWN[self.family]
+            if not has_it and getattr(self, field.name) != field.default:
+                raise UserError(f"{field.name}: a {self.family} has no such setting; leave it out")
         for name in ("layers", "hidden", "embedding"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise UserError(f"{name}: {getattr(self, name)} must be 1 or more")

@@ -15,15 +15,29 @@ Report = Mapping[str, Any]
 _WIDTH, _HEIGHT = 680, 420
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 16, 16, 44
 _COLOURS = ("#2f6fd0", "#c2571a", "#2c8a57", "#9a4fbf", "#b8891b", "#c23b6b", "#4b7f8c", "#6b6f76")
-_HEAD = ("", "nats a word", "quality", "diversity", "self-BLEU", "copied", "longest", "lines/s", "minutes")
+_HEAD = (
+    "",
+    "nats a token",
+    "unknown",
+    "quality",
+    "diversity",
+    "self-BLEU",
+    "copied",
+    "longest",
+    "lines/s",
+    "million",
+    "MB",
+    "minutes",
+)
 _AXES = (
     "quality: nats a word of its lines under n-grams of the training lines",
     "diversity: nats a word of held-out lines under n-grams of its lines",
 )
 _EXPLAINED = (
-    "Nats a word of held-out lines: exact, or an upper bound (≤), or an estimate (≈). Quality and diversity: lower is better, "
+    "Nats a token of held-out lines: exact, or an upper bound (≤), or an estimate (≈). Quality and diversity: lower is better, "
     "but no better than real text; of 95 % intervals the half width. Self-BLEU: of a line against the others, x 100. Copied: "
-    "lines that stand in the training text; longest: words of the longest stretch of a line that stands there, mean."
+    "lines that stand in the training text; longest: words of the longest stretch of a line that stands there, mean, twelve at "
+    "most. Million: parameters; MB: on disk; minutes: of training, of a base not counted."
 )
 
 
@@ -46,7 +60,8 @@ def table(report: Report, width: int = 100) -> str:
     ]
     for model in report["models"]:
         lines += ["", model["name"], *(f"  {text[:width]}" for text in row_at(model)["texts"][:2])]
-    return "\n".join([*lines, "", _EXPLAINED])
+    shown = row_at(report["models"][0])["temperature"]
+    return "\n".join([*lines, "", f"At temperature {shown:g}. {_EXPLAINED}", *report["notes"]])
 
 
 def _rows(report: Report) -> Iterator[tuple[str, ...]]:
@@ -56,11 +71,18 @@ def _rows(report: Report) -> Iterator[tuple[str, ...]]:
         yield (
             model["name"],
             f"{sign}{_value(model['nats_per_token'], model['interval'])}",
+            f"{model['unknown']:.1%}",
             *_judged(row),
             f"{row['samples_per_second']:,.0f}",
-            "–" if model["minutes"] is None else f"{model['minutes']:.0f}",
+            _told(model["parameters"], 1e6, ".2f"),
+            _told(model["bytes"], 1e6, ".1f"),
+            _told(model["minutes"], 1, ".0f"),
         )
-    yield ("real text", "", *_judged({**report["real"], "copied": None}), "", "")
+    yield ("real text", "", "", *_judged({**report["real"], "copied": None}), "", "", "", "")
+
+
+def _told(value: float | None, unit: float, style: str) -> str:
+    return "–" if value is None else f"{value / unit:{style}}"
 
 
 def _judged(row: Report) -> tuple[str, ...]:
@@ -107,17 +129,18 @@ def comparison_page(report: Report, title: str = "Models of lines, compared") ->
         f"{len(report['models'])} models · {report['samples']:,} lines of each at each temperature, seed {report['seed']} · "
         f"{report['held_out']:,} held-out lines, {report['train']:,} of training"
     )
+    shown = row_at(report["models"][0])["temperature"]
     main = element(
         "main",
         element("header", element("h1", title), element("p", subject, class_="subject")),
         element(
             "section",
-            element("h2", "At temperature 1"),
+            element("h2", f"At temperature {shown:g}"),
             _html_table(report),
             element("p", _EXPLAINED, class_="lead"),
         ),
         element("section", element("h2", "Quality against diversity"), _svg(report), _legend(report)),
-        element("section", element("h2", "What they write, at temperature 1"), _samples(report)),
+        element("section", element("h2", f"What they write, at temperature {shown:g}"), _samples(report)),
     )
     return web_page(title, main)
 

@@ -60,8 +60,11 @@ class Box:
         return [folder.name for folder in found if self._is_ours(folder)]
 
     def _is_ours(self, folder: Path) -> bool:
-        header = json.loads((folder / HEADER).read_text(encoding="utf-8"))
-        return bool(header["kind"] == self.kind)
+        try:
+            header = json.loads((folder / HEADER).read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError):
+            return False  # what is damaged is nobody's; who names it is told
+        return isinstance(header, dict) and header.get("kind") == self.kind
 
     def folders(self) -> list[Path]:
         return [self.folder / name for name in self.names()]

@@ -189,7 +189,7 @@ def describing(path: Path) -> Iterator[None]:
         yield
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise UserError(f"{path}: damaged: {(str(error) or type(error).__name__).splitlines()[0]}") from error
 
 

@@ -18,7 +18,7 @@ def model_card(header: Header) -> str:
     provenance = header["provenance"]
     settings, held_out = provenance["settings"], provenance["held_out"]
     kind = _LIKELIHOODS.get(header["config"].get("family", ""), "")
-    pieces = {"char": "characters", "word": "words"}[settings["level"]]
+    pieces = "characters" if header["vocabulary"]["kind"] == "char" else "words"
     lines = [
         "# Text model",
         "",

@@ -93,3 +93,11 @@ def test_without_such_models_there_is_no_such_page(box, monkeypatch):
         shutil.rmtree(box / f"{PREFIX}{family}")
     page = opened("text")
     assert "Seven" not in str(page.main)
+
+
+def test_a_model_that_is_damaged_harms_no_other(box):
+    header = box / f"{PREFIX}vae" / "model.json"
+    header.write_text(header.read_text().replace('"format": 2', '"format": 99'))
+    (box / "captions.json").write_text('{"models": []}')
+    page = opened("seven")
+    assert EXPLAINED["diffusion"][0] in shown(page) and EXPLAINED["vae"][0] not in shown(page)

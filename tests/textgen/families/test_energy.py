@@ -46,6 +46,7 @@ class Base:
     likelihood, reads_prompts = "exact", True
 
     def write(self, prompts, *, seed, keys, sampling, **options):
+        assert not options["steps"]
         ids = [4 if sampling.greedy else 4 + np.random.default_rng((seed, key)).integers(4) for key in keys]
         yield Column(np.array(ids), np.full(len(ids), np.log(0.25)))
         yield Column(np.full(len(ids), EOS), np.zeros(len(ids)))

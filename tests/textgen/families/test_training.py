@@ -52,6 +52,13 @@ def test_a_text_depends_on_its_seed_and_not_on_the_batch(family):
     assert many == [text.text for text in generator.generate(n=70, length=12, seed=5)]
     assert many[:3] == [text.text for text in generator.generate(n=3, length=12, seed=5)]
     assert many != [text.text for text in generator.generate(n=70, length=12, seed=6)]
+    greedy = [text.text for text in generator.generate(n=3, length=12, temperature=0)]
+    assert len(set(greedy)) == 1 and greedy == [
+        text.text for text in generator.generate(n=3, length=12, temperature=0)
+    ]
+    nats = generator.writer.line_nats([[*generator.tokenizer.encode(line), 2] for line in LINES[:9]])
+    alone = [generator.writer.line_nats([[*generator.tokenizer.encode(line), 2]])[0] for line in LINES[3:5]]
+    assert alone == pytest.approx(nats[3:5], rel=1e-5)
     assert "".join(generator.stream(length=12, seed=5)) == many[0]
 
 
@@ -123,6 +130,9 @@ def test_a_flow_a_gan_and_an_energy_need_a_base_of_the_right_family(tmp_path):
         ({"learning_rate": -1.0}, "learning_rate: -1.0 must be 0 or more"),
         ({"seed": -1}, "seed: -1 is outside"),
         ({"max_line": 1}, "max_line: 1 must be 2 or more"),
+        ({"policy_rate": 0.5}, "policy_rate: a vae has no such setting; leave it out"),
+        ({"family": "flow", "base": "x", "vocabulary": 20}, "vocabulary: a flow has no such setting"),
+        ({"family": "gan", "base": "x", "latent": 5}, "latent: a gan has no such setting"),
     ],
 )
 def test_wrong_settings_are_named(wrong, message):
@@ -146,11 +156,16 @@ def test_damage_is_told_by_the_file(family, tmp_path):
         ({"lines": False}, "lines must be true"),
         ({"vocab_size": 3}, "the vocabulary has"),
         ({PARTS[family][-1]: {"cell": "lstn", "num_layers": 0}}, HEADER),
+        ({"vocab_size": None}, HEADER),
+        ({"places": 24.5}, "places must be" if family == "diffusion" else ""),
+        ({"log_partition": 5}, HEADER if family == "energy" else ""),
+        ({"latent": {"latent_size": 4, "couplings": 2.5}}, HEADER if family in ("vae", "flow") else ""),
     ):
         changed = {**header, "config": {**header["config"], **change}}
         (folder / HEADER).write_text(json.dumps(changed))
-        with pytest.raises(UserError, match=message):
-            load_any(folder)
+        for engine in ("torch", "onnx") if message else ():
+            with pytest.raises(UserError, match=message):
+                load_any(folder, engine)
     (folder / HEADER).write_text(json.dumps(header))
     (folder / WEIGHTS).write_bytes((trained("autoregressive") / WEIGHTS).read_bytes())
     for engine in ("onnx", "torch"):
@@ -165,3 +180,50 @@ def test_exported_again_in_float32_it_is_the_same_model(family, tmp_path):
     export_model(folder, "float32")
     found = [TextGenerator.load(folder, engine).score(LINES[:10]).nats for engine in ("torch", "onnx")]
     assert found[0] == pytest.approx(found[1], rel=1e-4)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_steps_are_a_diffusions_and_refused_by_the_others(family):
+    generator = TextGenerator.load(trained(family))
+    if family == "diffusion":
+        assert generator.generate(n=2, length=12, seed=1, steps=1) != generator.generate(
+            n=2, length=12, seed=1
+        )
+        with pytest.raises(UserError, match="steps: -1 is outside"):
+            generator.generate(steps=-1)
+        with pytest.raises(UserError, match="repetition_penalty"):
+            generator.generate(repetition_penalty=1.2)
+    else:
+        with pytest.raises(UserError, match="steps: this model writes a token a step"):
+            generator.generate(steps=3)
+        generator.generate(length=5, repetition_penalty=1.2, seed=1)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_was_cut_has_the_log_probability_of_what_is_left(family):
+    generator = TextGenerator.load(trained(family))
+    whole, cut = (generator.generate(length=length, seed=4)[0] for length in (12, 2))
+    assert len(cut.ids) == 2 and not cut.finished and cut.ids == whole.ids[:2]
+    assert whole.log_prob < cut.log_prob < 0
+
+
+def test_autoregressive_is_a_family_by_its_name(tmp_path, monkeypatch, capsys):
+    from tests.helpers.text_models import run
+
+    for place, words in enumerate((["--family", "autoregressive"], ["--family=autoregressive"])):
+        out = tmp_path / str(place)
+        options = [
+            "--lines",
+            "--level",
+            "word",
+            "--hidden",
+            "8",
+            "--layers",
+            "1",
+            "--epochs",
+            "1",
+            "--graphs",
+            "none",
+        ]
+        status, _, err = run(capsys, "train", corpus(), *words, *options, "--out", out)
+        assert status == 0 and (out / HEADER).exists(), err

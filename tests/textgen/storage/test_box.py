@@ -72,3 +72,12 @@ def test_a_box_without_its_model_says_what_to_do(tmp_path):
         UserError, match=r"^no translator is in the box; name a trained model's folder: --model DIR$"
     ):
         box.find()
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "{}", "[" * 100_000, '{"kind": 3}'], ids=lambda text: text[:9]
+)
+def test_a_folder_whose_header_is_damaged_is_nobodys(tmp_path, text):
+    (tmp_path / "odd").mkdir()
+    (tmp_path / "odd" / "model.json").write_text(text)
+    assert Box(tmp_path, "textgen", "none", text_model.BOX.summary).names() == []
