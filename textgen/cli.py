@@ -219,13 +219,21 @@ class ExportCommand:
 
     pack: bool = False
     """Store the weights in 8 bits, too: half the size, and no way back."""
+    summary: Annotated[int | None, arg(metavar="INT")] = None
+    """Of a translator: store the matrix from the mean of a sentence to the decoder's first states as a product of two with so
+    many features between them; no way back, either."""
 
     def run(self) -> None:
         require_train("export")
         from textgen.kinds import kind_of
+        from textgen.translation import stored as translation
 
         kind = kind_of(self.model)
         kind.BOX.refuse_own(self.model)
+        if self.summary is not None:
+            if kind is not translation:
+                raise UserError(f"--summary: {self.model} is a {kind.KIND}; it is for translators")
+            translation.narrow_model(self.model, self.summary)
         kind.export_model(self.model, self.precision, self.pack)
 
 

@@ -34,6 +34,9 @@ class DecoderConfig:
     """Features of a recurrent state."""
     context_size: int = 0
     """Features D of a context cell; 0 for plain text, without attention."""
+    summary_size: int = 0
+    """Features between a context's mean and the first states; 0 goes there directly, by a matrix that may be the largest of a
+    small decoder."""
     context_lengths: bool = False
     """Whether contexts differ in length: sentences do, pictures do not."""
     attention_heads: int = 8
@@ -59,6 +62,8 @@ class DecoderConfig:
                 raise UserError(f"{name}: {getattr(self, name)} must be 1 or more")
         if self.context_lengths and not self.context_size:
             raise UserError("context_lengths: needs a context, context_size above 0")
+        if self.summary_size < 0 or (self.summary_size and not self.context_size):
+            raise UserError(f"summary_size: {self.summary_size} must be 0, or 1 or more of a context")
         if self.context_size < 0:
             raise UserError(f"context_size: {self.context_size} must be 0 (plain text) or more")
         if self.context_size and self.hidden_size % self.attention_heads:

@@ -99,7 +99,11 @@ class RNNDecoder(nn.Module):
             self.query = nn.Linear(hidden, hidden)
             self.key = nn.Linear(config.context_size, hidden)
             self.value = nn.Linear(config.context_size, hidden)
-            self.initial = nn.Linear(config.context_size, config.num_layers * states * hidden)
+            width = config.summary_size or config.context_size
+            self.summary = (
+                nn.Linear(config.context_size, width, bias=False) if config.summary_size else nn.Identity()
+            )
+            self.initial = nn.Linear(width, config.num_layers * states * hidden)
         inputs = map(config.layer_input, range(config.num_layers))
         self.layers = nn.ModuleList(cell.layer(size, hidden, batch_first=True) for size in inputs)
         width = config.embedding_size if config.tie_embeddings else config.vocab_size
@@ -150,7 +154,7 @@ class RNNDecoder(nn.Module):
             mean = context.masked_fill(padding[..., None], 0).sum(dim=1) / lengths[:, None]
             mask = torch.zeros_like(padding, dtype=torch.float32).masked_fill_(padding, -torch.inf)
             mask = mask[:, None, None]
-        initial = torch.tanh(self.initial(mean.to(context.dtype)))  # (B, layers * states * H)
+        initial = torch.tanh(self.initial(self.summary(mean.to(context.dtype))))  # (B, layers * states * H)
         parts = initial.repeat_interleave(rows // batch, dim=0).chunk(config.num_layers * states, dim=-1)
         layers = tuple(parts[i : i + states] for i in range(0, len(parts), states))
         heads = config.attention_heads

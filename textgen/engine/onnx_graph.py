@@ -57,7 +57,8 @@ def start_graph(config: DecoderConfig, arrays: Mapping[str, np.ndarray]) -> byte
     on = Nodes(arrays)
     heads, size = config.attention_heads, config.context_size
     width = config.hidden_size // heads
-    on("Tanh", on.product("initial", "mean", bounded=False), output="memory")
+    mean = on.product("summary", "mean", bounded=False) if config.summary_size else "mean"
+    on("Tanh", on.product("initial", mean, bounded=False), output="memory")
     for name in ("key", "value"):
         grouped = on("Reshape", on.product(name, "context", bounded=False), on.constant(0, 0, heads, width))
         on("Transpose", grouped, output=f"{name}s", perm=[0, 2, 1, 3])

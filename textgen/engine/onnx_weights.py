@@ -10,7 +10,7 @@ from textgen.decoder.config import CELL_SIZES, DecoderConfig
 from textgen.storage.graphs import check_precision
 from textgen.storage.weights import rounded
 
-_START = ("initial", "key", "value")  # products of the context
+_START = ("initial", "key", "value", "summary")  # products of the context
 # Steps of a rounded weight on either side of 0: with more, the sums of two products in a byte's width overflow on
 # processors without VNNI (a state has 255 steps: 2 x 255 x 64 < 2^15).
 STEPS = 64
@@ -60,8 +60,10 @@ def decoder_arrays(
             continue
         product(f"input{layer}", weights[of + "weight_ih_l0"], weights[of + "bias_ih_l0"])
     if config.context_size:
-        for name in ("query", *_START):
+        for name in ("query", "initial", "key", "value"):
             product(name, weights[f"{name}.weight"], weights[f"{name}.bias"])
+        if config.summary_size:
+            product("summary", weights["summary.weight"], np.zeros(config.summary_size, np.float32))
     if config.tie_embeddings:
         if "project.weight" in weights:
             product("project", weights["project.weight"], weights["project.bias"])
@@ -77,7 +79,8 @@ def stored_steps(config: DecoderConfig) -> dict[str, int]:
         f"layers.{layer}.weight_{kind}_l0" for layer in range(config.num_layers) for kind in ("ih", "hh")
     ]
     if config.context_size:
-        names += [f"{name}.weight" for name in ("query", *_START)]
+        names += [f"{name}.weight" for name in ("query", "initial", "key", "value")]
+        names += ["summary.weight"] if config.summary_size else []
     width = config.embedding_size if config.tie_embeddings else config.vocab_size
     if not (config.tie_embeddings and config.features == width):
         names.append("project.weight")

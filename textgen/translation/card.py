@@ -23,6 +23,7 @@ def translator_card(header: Header) -> str:
         "## Trained by",
         "",
         f"    {provenance['command']}",
+        *([f"    {provenance['narrowed']}"] if "narrowed" in provenance else []),
         "",
         f"- data: {', '.join(provenance['data'])}; {provenance['pairs']['train']:,} pairs to train on, judged by "
         f"{provenance['pairs']['dev']:,} of {', '.join(provenance['dev_data'])}; sha256 of all `{provenance['data_hash']}`",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from textgen.decoder.config import DecoderConfig
+from textgen.decoder.narrow import narrowed
 from textgen.engine.choice import choose_engine
 from textgen.engine.protocol import StepModel
 from textgen.errors import UserError
@@ -105,6 +106,21 @@ def load_model(folder: Path, engine: str = "auto") -> Loaded:
         stored.header,
         stored.hash,
     )
+
+
+def narrow_model(folder: Path, size: int) -> None:
+    """Stores a model anew, its decoder with a summary of this size; see `textgen.decoder.narrow`. Its graphs are gone."""
+    stored, _, sizes = _read(folder)
+    config, weights = narrowed(sizes.decoder, stored.weights.part(DECODER), size)
+    header = {name: value for name, value in stored.header.items() if name != "graphs"}
+    header["config"] = {**header["config"], "decoder": asdict(config)}
+    header["provenance"] = {
+        **header["provenance"],
+        "narrowed": f"textgen export {folder.name} --summary {size}",
+    }
+    others = {name: array for name, array in stored.weights.items() if not name.startswith(DECODER)}
+    whole = {**others, **{f"{DECODER}{name}": array for name, array in weights.items()}}
+    bundle.write(folder, header, whole, translator_card(header))
 
 
 def export_model(folder: Path, precision: str, pack: bool = False) -> None:

@@ -210,6 +210,7 @@ def _model(config: PairsConfig, vocab_size: int) -> TranslationModel:
             embedding_size=config.embedding,
             hidden_size=config.hidden,
             context_size=encoder.config.output_size,
+            summary_size=config.summary,
             context_lengths=True,
             attention_heads=config.heads,
             dropout=config.dropout,

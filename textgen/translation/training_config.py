@@ -40,6 +40,8 @@ class PairsConfig:
     """Features of a state of the decoder."""
     embedding: int = 256
     """Features of a subword, on either side."""
+    summary: int = 0
+    """Features between the mean of the encoded subwords and the decoder's first states; 0 goes there directly."""
     heads: int = 8
     """Attention heads."""
     dropout: float = 0.3
@@ -85,7 +87,7 @@ class PairsConfig:
                 raise UserError(f"{name}: {getattr(self, name)} must be 1 or more")
         if any(count < 1 for count in self.repeat):
             raise UserError("repeat: must be numbers of 1 or more")
-        for name in ("learning_rate", "weight_decay", "patience", "save_minutes"):
+        for name in ("learning_rate", "weight_decay", "patience", "save_minutes", "summary"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise UserError(f"{name}: {getattr(self, name)} must be 0 or more")
         for name in ("word_dropout", "renaming", "label_smoothing", "ema"):

@@ -6,7 +6,9 @@ import shutil
 
 import pytest
 
+from tests.helpers.command_lines import run_command
 from tests.helpers.translators import TINY, exported, files, pairs, table, tokenizer, trained
+from textgen.cli import main
 from textgen.errors import UserError
 from textgen.storage.bundle import read
 from textgen.text.tokenizer import EOS, PAD
@@ -152,3 +154,20 @@ def test_a_run_needs_something_to_judge_by_and_a_number_for_each_file(tmp_path):
     with pytest.raises(UserError, match="repeat: 2 numbers for 1 files"):
         train_pairs([train], [dev], tmp_path / "b", dataclasses.replace(TINY, repeat=(1, 2)))
     assert not (tmp_path / "b").exists()
+
+
+@pytest.mark.slow
+def test_a_narrowed_translator_is_a_smaller_one_that_says_so(tmp_path, capsys):
+    folder = tmp_path / "model"
+    shutil.copytree(trained(), folder, ignore=shutil.ignore_patterns("training"))
+    before = sum(array.size for array in read(folder, KIND).weights.values())
+    assert run_command(main, capsys, "export", folder, "--summary", 4, "--precision", "float32")[0] == 0
+    stored = read(folder, KIND)
+    assert sum(array.size for array in stored.weights.values()) < before
+    assert stored.header["config"]["decoder"]["summary_size"] == 4
+    assert "--summary 4" in (folder / "README.md").read_text()
+    texts = [source for source, _ in pairs()[:5]]
+    by_torch, by_onnx = (Translator.load(folder, engine).translate(texts) for engine in ("torch", "onnx"))
+    assert [one.text for one in by_torch] == [one.text for one in by_onnx]
+    status, _, err = run_command(main, capsys, "export", folder, "--summary", 4)
+    assert status == 2 and "without a summary" in err
