@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 LANGUAGES = {"de": "english-german", "fr": "english-french"}
 """Models in the box by the language that they translate into."""
 
+_CAPITALS = {word: word.upper() for word in ("i", "tv", "bmx", "atv", "usa")}  # as people write them
+
 
 def check_language(language: str | None) -> None:
     """Raises UserError for one that there is no translator for."""
@@ -34,7 +36,7 @@ def in_language(captions: Sequence[Caption], language: str | None) -> list[Capti
 
 def as_sentence(caption: str) -> str:
     """A caption as people write sentences, which translators learn from: with a capital and an end."""
-    text = caption.strip()
+    text = " ".join(_CAPITALS.get(word, word) for word in caption.split())
     return f"{text[:1].upper()}{text[1:]}" + ("" if not text or text[-1] in ".!?" else ".")
 
 

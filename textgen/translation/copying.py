@@ -1,4 +1,4 @@
-"""What is copied, not translated: names that were never seen, and letters of another script.
+"""What is copied, not translated: words with a capital that were never seen, and letters of another script.
 
 In training some names that stand on both sides of a pair become others, invented or taken from elsewhere, so that they
 are read off the sentence instead of being known by heart; or place holders, which a translator later puts in the place of
@@ -7,8 +7,11 @@ letters that its vocabulary lacks.
 
 from __future__ import annotations
 
+import base64
+import binascii
 import re
-from collections.abc import Callable, Sequence
+import zlib
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
@@ -16,6 +19,7 @@ from textgen.text.subwords import PLACEHOLDERS
 from textgen.translation.pairs import Pair
 
 _WORD = re.compile(r"\w+")
+_LETTERS = re.compile(r"[^\W\d_]+")
 _ONSETS = [
     "b",
     "c",
@@ -100,16 +104,45 @@ def _replaced(text: str, new: dict[str, str]) -> str:
     return _WORD.sub(lambda match: new.get(match[0], match[0]), text)
 
 
-def hide(text: str, known: Callable[[str], bool]) -> tuple[str, tuple[str, ...]]:
-    """`text` with a place holder for each stretch of letters that are not `known`, and the stretches.
+def seen_words(pairs: Iterable[Pair]) -> frozenset[str]:
+    """The words of the first sentences of pairs, in small letters: whatever is not among them was never seen."""
+    return frozenset(word for pair in pairs for word in _LETTERS.findall(pair[0].casefold()))
+
+
+def packed_words(words: Iterable[str]) -> str:
+    """Words as they are stored: sorted, compressed, base64."""
+    return base64.b64encode(zlib.compress("\n".join(sorted(words)).encode(), 9)).decode()
+
+
+def unpacked_words(stored: str) -> frozenset[str]:
+    """What `packed_words` made. Raises ValueError for what it did not."""
+    try:
+        return frozenset(zlib.decompress(base64.b64decode(stored, validate=True)).decode().split("\n"))
+    except (binascii.Error, zlib.error) as error:
+        raise ValueError("words: damaged") from error
+
+
+def _strange(text: str, seen: frozenset[str]) -> list[str]:
+    """Words with a capital that were never seen, as they stand in `text`: names, most of them."""
+    found = dict.fromkeys(word for word in _LETTERS.findall(text) if word[0].isupper() and len(word) > 2)
+    return [word for word in found if word.casefold() not in seen]
+
+
+def hide(
+    text: str, known: Callable[[str], bool], seen: frozenset[str] = frozenset()
+) -> tuple[str, tuple[str, ...]]:
+    """`text` with a place holder for each stretch of letters that are not `known`, or of words with a capital that are not
+    among those `seen`, where there are such; and the stretches.
 
     What is beyond the number of place holders stays, and is spelled in bytes.
     """
     letters = {letter: letter not in PLACEHOLDERS and known(letter) for letter in set(text)}
     unknown = "".join(letter for letter, fine in letters.items() if not fine)
-    if not unknown:
+    strange = _strange(text, seen) if seen else []
+    if not unknown and not strange:
         return text, ()
-    odd = f"[{re.escape(unknown)}]"
+    words = [rf"\b{re.escape(word)}\b" for word in sorted(strange, key=len, reverse=True)]
+    odd = f"(?:{'|'.join([*words, *([f'[{re.escape(unknown)}]'] if unknown else [])])})"
     # Parts with nothing but spaces and marks between them are one: a whole sentence in another script is copied whole.
     stretch = re.compile(rf"{odd}(?:{_GAP.pattern}{odd})*")
     hidden: list[str] = []

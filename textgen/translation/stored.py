@@ -23,12 +23,14 @@ from textgen.storage.weights import Weights
 from textgen.text.subwords import SubwordTokenizer
 from textgen.text.tokenizer import Tokenizer
 from textgen.translation.card import translator_card, translator_summary
+from textgen.translation.copying import packed_words, unpacked_words
 
 if TYPE_CHECKING:
     from textgen.translation.model import TranslationModel
 
 KIND = "translator"
 BOX = Box(Path(__file__).resolve().parent.parent / "models", KIND, "english-german", translator_summary)
+_NONE = packed_words(())
 ENCODER, DECODER = "encoder.", "decoder."  # what the names of their weights begin with
 
 Encode = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -60,8 +62,10 @@ def model_header(
     languages: tuple[str, str],
     provenance: Header,
     notes: str = "",
+    words: str = "",
 ) -> Header:
-    """What `model.json` says of a `TranslationModel`; `notes` is Markdown for its card."""
+    """What `model.json` says of a `TranslationModel`; `notes` is Markdown for its card, `words` what it has seen, as
+    `copying.packed_words` has them."""
     return {
         "kind": KIND,
         "config": {
@@ -71,6 +75,7 @@ def model_header(
         },
         "provenance": provenance,
         "notes": notes,
+        "words": words,
         "vocabulary": tokenizer.to_json(),
     }
 
@@ -158,6 +163,7 @@ def _read(folder: Path) -> tuple[bundle.Bundle, SubwordTokenizer, Sizes]:
             raise UserError("config: the decoder's context is not what the encoder gives")
         if sizes.decoder.embedding_size != sizes.encoder.embedding_size:
             raise UserError("config: encoder and decoder have embeddings of different sizes")
+        unpacked_words(stored.header.get("words") or _NONE)
         languages = config["languages"]
         if len(languages) != 2 or not all(isinstance(name, str) for name in languages):
             raise UserError("config: languages must be two names")

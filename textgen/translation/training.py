@@ -27,7 +27,7 @@ from textgen.training.losses import next_token_loss
 from textgen.training.runs import RunFolder, read_notes, say, without_folders
 from textgen.training.whole import fit_whole
 from textgen.translation.batches import PairBatch, PairBatches
-from textgen.translation.copying import Renaming
+from textgen.translation.copying import Renaming, packed_words, seen_words
 from textgen.translation.model import TranslationModel
 from textgen.translation.pairs import Pair, Pairs, grouped, load_pairs
 from textgen.translation.scores import require_sacrebleu, translation_scores
@@ -53,6 +53,8 @@ class _Run:
     hash: str
     tokenizer: SubwordTokenizer
     model: TranslationModel
+    words: str
+    """What of the first language is learnt from, as `packed_words` has it."""
 
     def header(self, metrics: dict[str, float]) -> Header:
         provenance: Header = {
@@ -72,7 +74,7 @@ class _Run:
             signatures = translation_scores(["a"], [["a"]])["signatures"]
             provenance["dev"] = {"data": rows, "signatures": signatures}
         notes = read_notes(self.config.notes)
-        return model_header(self.model, self.tokenizer, self.config.languages, provenance, notes)
+        return model_header(self.model, self.tokenizer, self.config.languages, provenance, notes, self.words)
 
 
 def train_pairs(
@@ -175,7 +177,15 @@ def _prepare(paths: Sequence[Path], dev: Sequence[Path], folder: RunFolder, conf
     torch.manual_seed(config.seed)
     names = tuple(name for pairs in loaded for name in pairs.names)
     return _Run(
-        config, folder, learnt, names, judged, digest.hexdigest(), tokenizer, _model(config, len(tokenizer))
+        config,
+        folder,
+        learnt,
+        names,
+        judged,
+        digest.hexdigest(),
+        tokenizer,
+        _model(config, len(tokenizer)),
+        packed_words(seen_words(learnt)),
     )
 
 

@@ -25,7 +25,7 @@ from textgen.text.encodings import split_lines
 from textgen.text.subwords import PLACEHOLDERS, SubwordTokenizer
 from textgen.text.tokenizer import BOS, EOS, PAD, UNK
 from textgen.translation.config import TranslationConfig, TranslationSettings
-from textgen.translation.copying import hide, reveal
+from textgen.translation.copying import hide, reveal, unpacked_words
 from textgen.translation.stored import BOX, Encode, load_model
 
 _WHOLE = 48  # tokens up to which a line is translated as it is; a longer one in parts, as sentences of training are short
@@ -109,6 +109,7 @@ class Translator(Reloadable):
         )
         self._banned = (PAD, BOS, UNK, *controls)
         self._places = tuple(tokenizer.ids[sign] for sign in PLACEHOLDERS)
+        self._seen_words = unpacked_words(header["words"]) if header.get("words") else frozenset()
         self._known = lru_cache(maxsize=10_000)(tokenizer.knows)
 
     @classmethod
@@ -213,7 +214,7 @@ class Translator(Reloadable):
     def _parts(self, text: str) -> Iterator[_Part]:
         """A line as it is translated: whole, or, where it is long, by sentences, clauses, words, letters."""
         for piece in self._short(text, (_SENTENCE, _CLAUSE, re.compile(r"\s+"))):
-            shown, hidden = hide(piece, self._known)
+            shown, hidden = hide(piece, self._known, self._seen_words)
             if not any(map(str.isalnum, shown)):
                 yield _Part((), (), piece)
                 continue

@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 
 from textgen.text.subwords import PLACEHOLDERS
-from textgen.translation.copying import Renaming, copied_words, hide, reveal
+from textgen.translation.copying import (
+    Renaming,
+    copied_words,
+    hide,
+    packed_words,
+    reveal,
+    seen_words,
+    unpacked_words,
+)
 
 PAIR = ("Tom met Mary in Boston in 2013.", "Tom hat Mary 2013 in Boston getroffen.")
 
@@ -53,6 +61,33 @@ def test_what_is_hidden_is_revealed(text, hidden):
     assert all(map(latin, shown.translate({ord(sign): "" for sign in PLACEHOLDERS})))
     if hidden != (PLACEHOLDERS[2],):
         assert reveal(shown, found) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "hidden"),
+    [
+        ("Zbigniew lives in Qarshi.", ("Zbigniew", "Qarshi")),
+        ("Tom lives in Boston.", ()),
+        ("Lives in Boston", ()),
+        ("Volodymyr Zelenskyy met Tom.", ("Volodymyr Zelenskyy",)),
+        ("Tom met a zyzzyva.", ()),
+        ("I met Zbigniew's Qarshi-Tom 犬.", ("Zbigniew", "Qarshi", "犬")),
+        ("Al met Ed.", ()),
+    ],
+)
+def test_words_with_a_capital_that_were_never_seen_are_hidden(text, hidden):
+    seen = seen_words([("Tom lives in Boston. I met a dog.", "")])
+    shown, found = hide(text, latin, seen)
+    assert found == hidden and reveal(shown, found) == text
+
+
+def test_seen_words_are_stored_whole():
+    seen = seen_words([("Tom's café, 3 DOGS", ""), ("don't", "x")])
+    assert seen == {"tom", "s", "café", "dogs", "don", "t"}
+    assert unpacked_words(packed_words(seen)) == seen
+    for damaged in ("?", "AAAA"):
+        with pytest.raises(ValueError, match="words: damaged"):
+            unpacked_words(damaged)
 
 
 def test_what_is_beyond_the_place_holders_stays():
