@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
+from captioner.bulk_config import BulkConfig
 from captioner.network.decoding import Caption, DecodingConfig
 from captioner.score import ReportConfig
 from captioner.service.config import ServiceConfig
@@ -299,6 +300,35 @@ class ExportCommand:
 
 
 @dataclass(frozen=True)
+class BulkCommand:
+    """Caption photos by the million, by Ray Data; needs the extra [ray]. A run that was ended goes on where it was.
+
+    INPUT: a folder, a pattern, a Parquet table with a column of paths or of bytes, tars of WebDataset; of this machine or
+    behind s3:// or gs://. OUTPUT: a folder, which may be there, too, for the parts, the failures with their reasons, and a
+    summary.
+    """
+
+    source: Annotated[Positional[str], arg(metavar="INPUT")]
+    """Photos."""
+    out: Annotated[Positional[str], arg(metavar="OUTPUT")]
+    """Folder for the captions."""
+    model: Model = None
+    """A model in the box by its name, or a trained model's folder, on every machine; general unless told."""
+    engine: str = "auto"
+    """onnx (ONNX Runtime), torch, or auto: the first where the model has graphs."""
+    config: OmitArgPrefixes[BulkConfig] = BulkConfig()
+
+    def run(self) -> int:
+        from captioner.bulk import bulk
+        from captioner.languages import check_language
+
+        check_language(self.config.language)
+        summary = bulk(self.source, self.out, self.model, self.engine, self.config)
+        print_json({name: summary[name] for name in ("photos", "failed", "parts", "seconds")})
+        return 0 if not summary["failed"] else 2 if summary["failed"] == summary["photos"] else 1
+
+
+@dataclass(frozen=True)
 class ServeCommand:
     """Serve captions, texts, translations and classes over HTTP; needs the extra [serve]. The paths: /docs there."""
 
@@ -415,6 +445,7 @@ COMMANDS = {
     "models": ModelsCommand,
     "app": AppCommand,
     "serve": ServeCommand,
+    "bulk": BulkCommand,
 }
 
 

@@ -40,6 +40,7 @@ NOT_RUN = {  # how an example begins -> why it is parsed only
     "captioner train": "it trains",
     "textgen train": "it trains",
     "captioner app": "it serves until it is stopped",
+    "captioner bulk": "it needs Ray, and captions what a document cannot hold; tests/captioner/test_bulk.py",
     "captioner serve": "it serves until it is stopped; tests/captioner/service",
     "captioner calibrate": "it needs fifty photos and changes the model; tests/captioner/test_calibrate.py",
     "captioner caption my.jpg --model my-model --confidence": "of a model that was calibrated; as above",

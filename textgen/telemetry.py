@@ -17,6 +17,8 @@ _OFF = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
     # Visits of the page, and the machine's id; over what a user's own config.toml says.
     "STREAMLIT_BROWSER_GATHER_USAGE_STATS": "false",
+    # Ray's: once an hour, of a cluster that it starts.
+    "RAY_USAGE_STATS_ENABLED": "0",
 }
 
 

@@ -144,6 +144,7 @@ def test_whatever_of_us_is_imported_turns_it_off_and_loads_nothing_for_it(packag
     code = (
         f"import os, sys, {package}; "
         "assert os.environ['ORT_DISABLE_TELEMETRY'] == os.environ['HF_HUB_DISABLE_TELEMETRY'] == '1'; "
+        "assert os.environ['RAY_USAGE_STATS_ENABLED'] == '0'; "
         "assert 'onnxruntime' not in sys.modules"
     )
     environment = {name: value for name, value in os.environ.items() if not _FROM_OUTSIDE.match(name)}
