@@ -175,7 +175,8 @@ def _prepare(paths: Sequence[Path], dev: Sequence[Path], folder: RunFolder, conf
     )
     tokenizer = SubwordTokenizer.fit((text for pair in learnt for text in pair), config.vocabulary)
     torch.manual_seed(config.seed)
-    names = tuple(name for pairs in loaded for name in pairs.names)
+    told = ([_name(group, groups)] if len(group) == 1 else [file.name for file in group] for group in groups)
+    names = tuple(name for group in told for name in group)
     return _Run(
         config,
         folder,
@@ -251,7 +252,10 @@ def _judge(run: _Run) -> dict[str, float]:
 def _scores(run: _Run, translator: Translator) -> dict[str, Any]:
     metrics: dict[str, float] = {}
     for name, pairs in run.dev:
-        chosen = dict(islice(pairs.references().items(), run.config.judged))
+        every = list(pairs.references().items())
+        chosen = dict(
+            every[:: -(-len(every) // run.config.judged)]
+        )  # spread over all: files are sorted, some
         said = [str(found) for found in translator.translate(list(chosen), beam=1)]
         scores = translation_scores(said, list(chosen.values()))
         metrics |= {f"{name} BLEU": round(scores["BLEU"], 2), f"{name} chrF": round(scores["chrF"], 2)}
