@@ -106,7 +106,14 @@ def train(
         if not (out / "model.json").exists():
             write_model(out, run.model, _header(run, done))
         raise
-    best = max(done.values(), key=lambda metrics: metrics["score"])
+    counted = {name: metrics for name, metrics in done.items() if config.beat_start or name != "start"}
+    name, best = max(counted.items(), key=lambda phase: phase[1]["score"])
+    if name == "start":
+        scores = ", ".join(f"{phase} {metrics['score']:.1f}" for phase, metrics in done.items())
+        say(
+            f"no epoch was better than the model that it started from, which is what is kept ({scores}); --no-beat-start "
+            "keeps the best epoch"
+        )
     seen = partial(calibration_pixels, run.train, run.size)
     export_trained(
         out,
@@ -150,12 +157,13 @@ def _run_phases(run: Run, done: dict[str, dict[str, float]], keep: _Keep, resume
     """Runs what is not done yet; `done` gets each phase's best metrics."""
     config, state = run.config, run.folder.state
     if config.start_from:
-        # The start is the model to beat, and what a run that never beats it leaves behind.
+        # The start is the model to beat, unless told otherwise, and what a run that never beats it leaves behind.
         known = (state / "start.json").exists()
         done["start"] = _phase_once(state / "start.json", lambda: evaluate(run, dev_pictures(run)))
-        if not known:
-            keep(done["start"], "start")
-        run.best_score = max(run.best_score, done["start"]["score"])
+        if config.beat_start:
+            if not known:
+                keep(done["start"], "start")
+            run.best_score = max(run.best_score, done["start"]["score"])
     phases = [
         ("cross-entropy", config.epochs, cross_entropy),
         ("fine-tuning", config.finetune_epochs, fine_tuning),

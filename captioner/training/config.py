@@ -73,6 +73,9 @@ class TrainConfig:
     """Peak rate of the rest."""
     scst_samples: int = 5
     """Captions sampled a picture; each one's baseline is the mean of the others."""
+    beat_start: bool = True
+    """Whether the model that is started from is the one to beat, and kept where no epoch does; else the best epoch is kept, to
+    be averaged with it or trained further."""
     average_with: Path | None = None
     """Average the weights with this model's, of the same kind, in the share that is best on the dev split
     (Wortsman et al. 2022): a self-critical model with the one it started from generalises better than either."""

@@ -127,7 +127,7 @@ def test_sigterm_saves_at_the_step_and_resume_goes_on(
 
 
 def test_training_from_a_model_keeps_its_vocabulary_and_never_leaves_a_worse_one(
-    tiny_model, shapes, tiny_settings, tmp_path
+    tiny_model, shapes, tiny_settings, tmp_path, capsys
 ):
     settings = {**tiny_settings, "epochs": 0, "finetune_epochs": 1, "scst_epochs": 0, "finetune_rate": 1.0}
     metrics = train(shapes, tmp_path / "next", TrainConfig(**settings, start_from=tiny_model))
@@ -135,8 +135,13 @@ def test_training_from_a_model_keeps_its_vocabulary_and_never_leaves_a_worse_one
     after = json.loads((tmp_path / "next" / "model.json").read_text())
     assert after["vocabulary"] == before["vocabulary"]
     assert after["provenance"]["started_from"] == before["provenance"]
-    # A rate of 1 ruins the weights: the start is what stays.
+    # A rate of 1 ruins the weights: the start is what stays, and that is told.
     assert metrics == after["provenance"]["dev"]["start"]
+    assert "no epoch was better than the model that it started from" in capsys.readouterr().err
+    config = TrainConfig(**settings, start_from=tiny_model, beat_start=False)
+    worse = train(shapes, tmp_path / "worse", config)
+    kept = json.loads((tmp_path / "worse" / "model.json").read_text())["provenance"]["dev"]
+    assert worse == kept["fine-tuning"] and worse["score"] < kept["start"]["score"]
 
 
 def test_the_start_of_a_run_is_judged_as_people_use_it(tiny_model, shapes, tiny_settings, tmp_path):

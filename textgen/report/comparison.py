@@ -137,7 +137,7 @@ def comparison_page(report: Report, title: str = "Models of lines, compared") ->
             "section",
             element("h2", f"At temperature {shown:g}"),
             _html_table(report),
-            element("p", _EXPLAINED, class_="lead"),
+            element("p", _EXPLAINED, class_="subject"),
         ),
         element("section", element("h2", "Quality against diversity"), _svg(report), _legend(report)),
         element("section", element("h2", f"What they write, at temperature {shown:g}"), _samples(report)),
@@ -157,7 +157,7 @@ def _html_table(report: Report) -> Html:
 def _samples(report: Report) -> Html:
     columns = [
         element(
-            "section",
+            "div",
             element("h3", model["name"]),
             element("ol", *(element("li", text, dir="auto") for text in row_at(model)["texts"])),
         )

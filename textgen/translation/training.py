@@ -71,7 +71,10 @@ class _Run:
                 name: {score: metrics[f"{name} {score}"] for score in ("BLEU", "chrF")}
                 for name, _ in self.dev
             }
-            signatures = translation_scores(["a"], [["a"]])["signatures"]
+            several = any(len(known) > 1 for _, pairs in self.dev for known in pairs.references().values())
+            signatures = translation_scores(["a", "b"], [["a"], ["b", "c"] if several else ["b"]])[
+                "signatures"
+            ]
             provenance["dev"] = {"data": rows, "signatures": signatures}
         notes = read_notes(self.config.notes)
         return model_header(self.model, self.tokenizer, self.config.languages, provenance, notes, self.words)
