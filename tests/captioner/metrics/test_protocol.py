@@ -151,23 +151,23 @@ def strings(captions, references):
     return 100 * corpus_bleu([list(map(str.lower, five)) for five in references], captions)
 
 
-# What becomes of the 23.81 of the model in the box.
+# What becomes of the 24.45 of the model in the box.
 MISTAKES = {
-    marked: 28.67,
-    stopped: 24.98,
-    cased: 19.91,
-    sacrebleu_defaults: 19.71,
-    mean_of_sentences: 13.02,
-    smoothed_sentences: 33.24,
-    one_reference: 8.26,
-    strings: 69.32,
+    marked: 29.18,
+    stopped: 25.66,
+    cased: 20.58,
+    sacrebleu_defaults: 20.34,
+    mean_of_sentences: 13.58,
+    smoothed_sentences: 33.65,
+    one_reference: 8.57,
+    strings: 69.81,
 }
 
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.__name__)
 def test_a_mistake_costs_what_the_table_says(mistake, system):
     captions, references, true = system
-    assert true == pytest.approx(23.81, abs=0.05)
+    assert true == pytest.approx(24.45, abs=0.05)
     assert mistake(captions, references) == pytest.approx(MISTAKES[mistake], abs=0.05)
 
 
