@@ -46,6 +46,8 @@ NOT_RUN = {  # how an example begins -> why it is parsed only
     "captioner caption my.jpg --model my-model --confidence": "of a model that was calibrated; as above",
     "captioner export": "it replaces a model's graphs, which takes torch; tests/captioner/network/test_export.py",
     "textgen export": "it replaces a model's graphs; tests/textgen/engine/test_onnx.py",
+    "textgen evaluate --pairs": "of a translator of one's own; tests/textgen/test_translate.py",
+    "textgen evaluate --classes": "of a classifier of one's own; tests/textgen/test_classify.py",
     "captioner score predictions.json ../shared/flickr8k": "of a thousand captions that are made first; tested below",
 }
 ON_THIS_PROCESSOR = "needs 8-bit sums as on processors with AVX-512 VNNI; others round another way"
@@ -123,6 +125,8 @@ def folder(tmp_path, monkeypatch):
         (here / "holiday").mkdir(exist_ok=True)
         shutil.copy(EXAMPLES / name, here / "holiday")
     write(here / "book.txt", "It was a dark night, and the rain fell on the roofs.\n" * 20)
+    write(here / "letters.txt", "Where is the station?\n\nI don't know.\n")
+    write(here / "passages.txt", "Holmes laid down his pipe and looked into the fire.\n")
     captioned(here)
     monkeypatch.chdir(here)
     return here
@@ -212,7 +216,15 @@ def test_an_example_prints_what_is_shown(example, folder, capsys):
         return
     if not (same_processor() or argv[0] in ("models", "info")):
         pytest.skip(ON_THIS_PROCESSOR)
-    assert out == example.shown + "\n"
+    assert_shown(out, example.shown + "\n")
+
+
+def assert_shown(out: str, shown: str) -> None:
+    """The same, but for the last digits of figures, which another release of a library computes another way."""
+    figure = re.compile(r"(?<![\d.])\d[\d,]*\.\d+")
+    assert figure.sub("#", out) == figure.sub("#", shown)
+    for found, expected in zip(figure.findall(out), figure.findall(shown), strict=True):
+        assert float(found.replace(",", "")) == pytest.approx(float(expected.replace(",", "")), rel=5e-4), out
 
 
 def test_the_report_is_the_one_shown(dev_evaluation, folder, capsys):

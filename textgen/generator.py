@@ -134,7 +134,7 @@ class TextGenerator(Reloadable):
         copied: CopyIndex | None = None,
     ):
         """`writer`: what writes; a model that is stepped is made one."""
-        self.writer: Writer = StepWriter(writer) if isinstance(writer, StepModel) else writer
+        self.writer: Writer = writer if isinstance(writer, Writer) else StepWriter(writer)
         self.tokenizer = tokenizer
         self.header = header
         """The model's `model.json`: config and provenance."""

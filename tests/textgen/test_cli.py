@@ -24,7 +24,7 @@ def box(tmp_path, monkeypatch):
     (tmp_path / "box" / "torn" / "model.safetensors").write_bytes(b"")
     (tmp_path / "box" / "notes only").mkdir()
     boxed = replace(text_model.BOX, folder=tmp_path / "box")
-    for user in ("engine.text_model", "generator"):
+    for user in ("engine.text_model", "generator", "families.stored"):
         monkeypatch.setattr(f"textgen.{user}.BOX", boxed)
     return tmp_path / "box"
 

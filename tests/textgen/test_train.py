@@ -255,7 +255,7 @@ def test_the_card_states_command_data_split_figures_and_notes(files, tmp_path, m
     )
     provenance, card = header_of(tmp_path / "out")["provenance"], (tmp_path / "out" / "README.md").read_text()
     stated = [provenance["data_hash"], "story.txt", "last 20 % of the characters", f"{best['nats']:.4f}"]
-    stated += ["    textgen train story.txt --hidden 16\n", "1 x LSTM-16", "*nothing* of boats.", "seed 1"]
+    stated += ["    textgen train story.txt --hidden 16\n", "1 x LSTM 16", "*nothing* of boats.", "seed 1"]
     assert all(part in card for part in stated), card
     assert len(provenance["data_hash"]) == 64
     assert str(tmp_path) not in card + json.dumps(provenance)  # where files lie is nobody's concern

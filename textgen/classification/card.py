@@ -48,6 +48,10 @@ def classifier_summary(header: Header) -> Summary:
     """A classifier in a few words, from its `model.json`."""
     config, provenance = header["config"], header["provenance"]
     encoder, dev = config["encoder"], provenance.get("dev") or {}
-    figures = [(name.capitalize(), f"{dev[name]:.1f} %") for name in ("accuracy", "macro F1") if name in dev]
+    figures = [
+        (name[:1].upper() + name[1:], f"{dev[name]:.1f} %")
+        for name in ("accuracy", "macro F1")
+        if name in dev
+    ]
     made = f"{len(config['classes'])} classes, {encoder['cell'].upper()} {encoder['hidden_size']}"
     return Summary(f"{made}, {config['vocab_size']:,} subwords", ", ".join(provenance["data"]), figures)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import secrets
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from textgen.text.encoding import Encoded, start_of_text
 from textgen.text.tokenizer import Tokenizer
 
 
+@runtime_checkable
 class Writer(Protocol):
     """Prompts to columns of ids, and lines to their nats."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -12,7 +12,6 @@ State = Any
 PART = 2048  # tokens of a prompt read in a call
 
 
-@runtime_checkable
 class StepModel(Protocol):
     """Numpy in, numpy out; N rows are decoded side by side. States are opaque and immutable."""
 

@@ -22,6 +22,7 @@ from tests.helpers.onnx_models import copied, decoder, onnx_engine
 from tests.helpers.paths import MODEL_IN_THE_BOX, MODELS, SHARED
 from tests.helpers.step_models import build
 from tests.helpers.text_models import trained
+from textgen.classification.classifier import Classifier
 from textgen.decoder.config import DecoderConfig
 from textgen.engine.onnx import OnnxEngine
 from textgen.engine.text_model import export_model as export_text_model
@@ -29,6 +30,7 @@ from textgen.engine.torch import TorchEngine
 from textgen.generator import TextGenerator
 from textgen.storage import bundle
 from textgen.storage.graphs import PRECISIONS, Graphs, has_graphs, read_graphs, write_graphs
+from textgen.translation.translator import Translator
 
 pytestmark = pytest.mark.slow  # exports whole encoders
 
@@ -250,13 +252,18 @@ def test_a_picture_that_is_being_seen_keeps_no_other_waiting(monkeypatch):
 
 @pytest.mark.parametrize("folder", [MODEL_IN_THE_BOX, *sorted(MODELS.glob("*/"))], ids=lambda path: path.name)
 def test_the_graphs_in_the_box_load(folder):
-    kind = "captioner" if folder == MODEL_IN_THE_BOX else "textgen"
+    kind = bundle.any_header(folder)["kind"]
     if not has_graphs(bundle.read_header(folder, kind)):
         pytest.skip(f"{folder} has no graphs")
     if kind == "captioner":
         captioner = Captioner.load(folder)
         assert type(captioner._engine) is OnnxEngine
         assert captioner.caption(draw("red", "circle"))[0].finished
+    elif kind == "translator":
+        translator = Translator.load(folder)
+        assert type(translator.model) is OnnxEngine and len(translator.translate("A dog runs.").text) > 5
+    elif kind == "classifier":
+        assert Classifier.load(folder).classify("A dog runs.").probability > 0
     else:
         generator = TextGenerator.load(folder)
         assert type(generator.model) is OnnxEngine

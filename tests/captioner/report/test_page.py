@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import captioner.report.page
+import textgen.report.web
 from captioner.report.gallery import Section, Shown
 from captioner.report.page import report_page
 
 SCORES = ("BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "ROUGE-L", "CIDEr")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-STYLE = Path(captioner.report.page.__file__).with_suffix(".css").read_text(encoding="utf-8")
+STYLE = Path(textgen.report.web.__file__).with_name("page.css").read_text(encoding="utf-8")
 HOSTILE = (
     """</script><script>alert(1)</script> <img src=http://evil.test/x onerror=alert(2)> "'&amp; ]]> -->"""
 )
