@@ -65,7 +65,14 @@ def log_chart(log: Sequence[Mapping[str, Any]], figure: str) -> alt.Chart:
 
 def phase_chart(phases: Sequence[tuple[str, Mapping[str, float]]]) -> alt.LayerChart:
     """CIDEr after each phase of a captioner's training."""
-    table = pd.DataFrame([{"phase": name, "CIDEr": metrics["CIDEr"]} for name, metrics in phases])
+    names = [name for name, _ in phases]
+    # What was done several times is told apart: a name has one bar.
+    told = [
+        f"{name} {before + 1}" if (before := names[:place].count(name)) else name
+        for place, name in enumerate(names)
+    ]
+    rows = zip(told, phases, strict=True)
+    table = pd.DataFrame([{"phase": name, "CIDEr": metrics["CIDEr"]} for name, (_, metrics) in rows])
     bars = alt.Chart(table, height=44 * len(table) + 20).encode(
         x=alt.X("CIDEr:Q", title="CIDEr on the dev split", axis=alt.Axis(tickCount=6)),
         y=alt.Y("phase:N", title=None, sort=None),

@@ -78,7 +78,7 @@ def _made_of(header: Header) -> str:
             sizes = config[part]
             both = "both ways " if sizes.get("bidirectional") else ""
             beside = f" ({part})" if part in ("encoder", "critic") else ""
-            what = sizes["cell"].upper() if "cell" in sizes else "Transformer"
+            what = "Transformer" if part == "transformer" else sizes["cell"].upper()
             names.append(f"{sizes['num_layers']} x {both}{what} {sizes['hidden_size']}{beside}")
     if latent := config.get("latent"):
         names.append(f"{latent['latent_size']} latent features")
