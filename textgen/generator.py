@@ -15,7 +15,7 @@ from textgen.decoding.constraints import Constraints
 from textgen.decoding.likelihood import Score
 from textgen.decoding.one_reader import OneReader
 from textgen.decoding.sampling import SamplingConfig
-from textgen.decoding.writing import StepWriter, Writer, score
+from textgen.decoding.writing import StepWriter, Writer, Writing, score
 from textgen.engine.protocol import StepModel
 from textgen.engine.reloading import Origin, Reloadable
 from textgen.engine.text_model import BOX
@@ -255,16 +255,9 @@ class TextGenerator(Reloadable):
         """Feeds the rows, a token each a turn, until all are done."""
         if not rows:
             return
-        columns = self.writer.write(
-            [[self._start, *row.prompt.ids] for row in rows],
-            sampling=config.sampling,
-            constraints=config.constraints(self.end),
-            end=self.end,
-            max_length=config.length,
-            seed=config.seed,
-            keys=keys,
-            steps=config.steps,
-        )
+        rules = config.constraints(self.end)
+        how = Writing(config.sampling, rules, self.end, config.length, config.seed, keys, config.steps)
+        columns = self.writer.write([[self._start, *row.prompt.ids] for row in rows], how)
         for column in columns:
             for row, token, log_prob in zip(rows, column.ids.tolist(), column.log_probs, strict=True):
                 if not row.finished and token != PAD:  # a writer of whole lines pads those that are cut

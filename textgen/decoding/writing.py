@@ -5,18 +5,48 @@ from __future__ import annotations
 import math
 import secrets
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from textgen.decoding.constraints import Constraints
-from textgen.decoding.generate import Column, stream
+from textgen.decoding.generate import Column, Options, stream
 from textgen.decoding.likelihood import EXACT, Score, line_nats, stream_nats
 from textgen.decoding.sampling import SamplingConfig
 from textgen.engine.protocol import StepModel
 from textgen.errors import UserError
 from textgen.text.encoding import Encoded, start_of_text
 from textgen.text.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True)
+class Writing:
+    """How prompts are read on, a row each."""
+
+    sampling: SamplingConfig
+    constraints: Constraints
+    end: int | None
+    max_length: int
+    """Tokens of a row."""
+    seed: int | None
+    keys: Sequence[int]
+    """Of the rows: each draws from (seed, its key)."""
+    steps: int = 0
+    """In which whole lines are made; as the writer has it unless told."""
+
+    def options(self) -> Options:
+        """As `generate.stream` takes them, which makes a token a step. Raises UserError where `steps` were asked for."""
+        if self.steps:
+            raise UserError("steps: this model writes a token a step; leave it out")
+        return {
+            "sampling": self.sampling,
+            "constraints": self.constraints,
+            "end": self.end,
+            "max_length": self.max_length,
+            "seed": self.seed,
+            "keys": self.keys,
+        }
 
 
 @runtime_checkable
@@ -28,20 +58,8 @@ class Writer(Protocol):
     reads_prompts: bool
     """Whether it reads a prompt on; else it begins each line itself."""
 
-    def write(
-        self,
-        prompts: Sequence[Sequence[int]],
-        *,
-        sampling: SamplingConfig,
-        constraints: Constraints,
-        end: int | None,
-        max_length: int,
-        seed: int | None,
-        keys: Sequence[int],
-        steps: int = 0,
-    ) -> Iterator[Column]:
-        """As `generate.stream`; in so many `steps`, where that can be chosen. Raises UserError, by name, for what it cannot
-        do, before the first column."""
+    def write(self, prompts: Sequence[Sequence[int]], how: Writing) -> Iterator[Column]:
+        """As `generate.stream`. Raises UserError, by name, for what it cannot do, before the first column."""
 
     def line_nats(self, lines: Sequence[Sequence[int]]) -> np.ndarray:
         """Nats (lines,) of each of `lines`, ids that hold their end tokens."""
@@ -73,30 +91,8 @@ class StepWriter:
     def __init__(self, model: StepModel):
         self.model = model
 
-    def write(
-        self,
-        prompts: Sequence[Sequence[int]],
-        *,
-        sampling: SamplingConfig,
-        constraints: Constraints,
-        end: int | None,
-        max_length: int,
-        seed: int | None,
-        keys: Sequence[int],
-        steps: int = 0,
-    ) -> Iterator[Column]:
-        if steps:
-            raise UserError("steps: this model writes a token a step; leave it out")
-        return stream(
-            self.model,
-            prompts,
-            sampling=sampling,
-            constraints=constraints,
-            end=end,
-            max_length=max_length,
-            seed=seed,
-            keys=keys,
-        )
+    def write(self, prompts: Sequence[Sequence[int]], how: Writing) -> Iterator[Column]:
+        return stream(self.model, prompts, **how.options())
 
     def line_nats(self, lines: Sequence[Sequence[int]]) -> np.ndarray:
         return line_nats(self.model, lines)

@@ -8,15 +8,14 @@ Gutmann and Hyvarinen 2010): at its optimum exp(-E) is the ratio of the two. Num
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
-from textgen.decoding.constraints import Constraints
 from textgen.decoding.generate import Column
 from textgen.decoding.likelihood import ESTIMATE
-from textgen.decoding.sampling import SamplingConfig
-from textgen.decoding.writing import LineWriter, Writer, drawn_seed
+from textgen.decoding.writing import LineWriter, Writer, Writing, drawn_seed
 from textgen.text.tokenizer import EOS, PAD
 
 Energy = Callable[[Sequence[Sequence[int]]], np.ndarray]
@@ -74,35 +73,15 @@ class EnergyWriter(LineWriter):
         """`log_z` as `log_partition` estimates it."""
         self.base, self.energy, self.log_z, self.candidates = base, energy, log_z, candidates
 
-    def write(
-        self,
-        prompts: Sequence[Sequence[int]],
-        *,
-        sampling: SamplingConfig,
-        constraints: Constraints,
-        end: int | None,
-        max_length: int,
-        seed: int | None,
-        keys: Sequence[int],
-        steps: int = 0,
-    ) -> Iterator[Column]:
+    def write(self, prompts: Sequence[Sequence[int]], how: Writing) -> Iterator[Column]:
         """As `Writer.write`; all columns come at once, when the candidates are there. Their log-probabilities are the
         base's: what the energy adds is a whole line's."""
-        seed = drawn_seed(seed)
+        seed = drawn_seed(how.seed)
         # Greedy candidates are all the same.
-        count = 1 if sampling.greedy else self.candidates
-        columns = list(
-            self.base.write(
-                [prompt for prompt in prompts for _ in range(count)],
-                sampling=sampling,
-                constraints=constraints,
-                end=end,
-                max_length=max_length,
-                seed=seed,
-                keys=[key + candidate * _KEYS for key in keys for candidate in range(count)],
-                steps=steps,
-            )
-        )
+        count = 1 if how.sampling.greedy else self.candidates
+        keys = [key + candidate * _KEYS for key in how.keys for candidate in range(count)]
+        candidates = replace(how, seed=seed, keys=keys)
+        columns = list(self.base.write([prompt for prompt in prompts for _ in range(count)], candidates))
         ids = np.stack([column.ids for column in columns], axis=1)  # (N K, T)
         log_probs = np.stack([column.log_probs for column in columns], axis=1)
         lines = [
@@ -110,7 +89,7 @@ class EnergyWriter(LineWriter):
             for prompt, row in zip((p for p in prompts for _ in range(count)), ids.tolist(), strict=True)
         ]
         energies = self.energy(lines).reshape(len(prompts), count)
-        uniforms = np.array([np.random.default_rng((seed, key, 2)).random() for key in keys])
+        uniforms = np.array([np.random.default_rng((seed, key, 2)).random() for key in how.keys])
         taken = np.arange(len(prompts)) * count + chosen(energies, uniforms)
         for column in range(ids.shape[1]):
             yield Column(ids[taken, column], log_probs[taken, column])

@@ -16,7 +16,7 @@ from textgen.decoding.constraints import Constraints
 from textgen.decoding.generate import Column, Generated, generate, stream
 from textgen.decoding.likelihood import BOUND
 from textgen.decoding.sampling import GREEDY, SamplingConfig
-from textgen.decoding.writing import LineWriter, drawn_seed
+from textgen.decoding.writing import LineWriter, Writing, drawn_seed
 from textgen.engine.protocol import StepModel
 from textgen.errors import UserError
 from textgen.families.flow import FlowConfig, NumpyFlow, log_normal
@@ -103,38 +103,19 @@ class LatentWriter(LineWriter):
         self._encode, self._weight, self._bias, self._flow = encode, weight, bias, flow
         self.latent_size = len(bias) // 2
 
-    def write(
-        self,
-        prompts: Sequence[Sequence[int]],
-        *,
-        sampling: SamplingConfig,
-        constraints: Constraints,
-        end: int | None,
-        max_length: int,
-        seed: int | None,
-        keys: Sequence[int],
-        steps: int = 0,
-    ) -> Iterator[Column]:
+    def write(self, prompts: Sequence[Sequence[int]], how: Writing) -> Iterator[Column]:
         """As `Writer.write`: the vector of row n, too, is drawn by `(seed, keys[n])` alone. At temperature 0 nothing is drawn:
         every line is of the prior's middle. Log-probabilities are those of a line given its vector."""
-        if steps:
-            raise UserError("steps: this model writes a token a step; leave it out")
+        options = how.options()
         if any(list(prompt) != [BOS] for prompt in prompts):
             raise ValueError("it reads no prompts")
-        seed = drawn_seed(seed)
-        middle = self.from_prior(np.zeros((len(keys), self.latent_size)))
-        z = middle if sampling.greedy else self.prior(seed, keys)
-        return stream(
-            self.decoder,
-            prompts,
-            context=z[:, None],
-            sampling=sampling,
-            constraints=constraints,
-            end=end,
-            max_length=max_length,
-            seed=seed,
-            keys=keys,
-        )
+        options["seed"] = seed = drawn_seed(how.seed)
+        if how.sampling.greedy:
+            z = self.from_prior(np.zeros((len(how.keys), self.latent_size)))
+        else:
+            z = self.prior(seed, how.keys)
+        options["context"] = z[:, None]
+        return stream(self.decoder, prompts, **options)
 
     def prior(self, seed: int, keys: Sequence[int]) -> np.ndarray:
         """Vectors (N, Z) of the prior, one for each of N `keys`."""

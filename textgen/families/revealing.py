@@ -11,7 +11,7 @@ from textgen.decoding.constraints import Constraints
 from textgen.decoding.generate import Column
 from textgen.decoding.likelihood import BOUND
 from textgen.decoding.sampling import GREEDY, SamplingConfig
-from textgen.decoding.writing import LineWriter, drawn_seed
+from textgen.decoding.writing import LineWriter, Writing, drawn_seed
 from textgen.errors import UserError
 from textgen.families.diffusion import MASK, Denoise, Stage, bound, filled, line_of, reveal
 from textgen.text.tokenizer import BOS, EOS, PAD
@@ -32,20 +32,10 @@ class DiffusionWriter(LineWriter):
         """`draws`: for a line's bound; `rows`: lines that are read side by side for it."""
         self.denoise, self.places, self.draws, self.rows = denoise, places, draws, rows
 
-    def write(
-        self,
-        prompts: Sequence[Sequence[int]],
-        *,
-        sampling: SamplingConfig,
-        constraints: Constraints,
-        end: int | None,
-        max_length: int,
-        seed: int | None,
-        keys: Sequence[int],
-        steps: int = 0,
-    ) -> Iterator[Column]:
+    def write(self, prompts: Sequence[Sequence[int]], how: Writing) -> Iterator[Column]:
         """As `Writer.write`, in as many `steps` as there are places unless told; all columns come at once, when the last
         place is told. A token's log-probability is that of when it was told."""
+        constraints = how.constraints
         self._check(constraints)
         if long := [len(prompt) for prompt in prompts if len(prompt) > self.places]:
             raise UserError(
@@ -56,10 +46,11 @@ class DiffusionWriter(LineWriter):
             given[row, : len(prompt) - 1] = prompt[1:]
         least = np.array([len(prompt) - 1 + constraints.min_length for prompt in prompts])
         banned = [token for token in constraints.banned if token not in (PAD, BOS, EOS)]
-        rngs = self._rngs(seed, keys)
-        *_, stage = reveal(self.denoise, given, steps or self.places, sampling, rngs, banned, least)
+        rngs = self._rngs(how.seed, how.keys)
+        steps = how.steps or self.places
+        *_, stage = reveal(self.denoise, given, steps, how.sampling, rngs, banned, least)
         rows = [
-            self._told(ids[len(prompt) - 1 :], log_probs[len(prompt) - 1 :])[:max_length]
+            self._told(ids[len(prompt) - 1 :], log_probs[len(prompt) - 1 :])[: how.max_length]
             for ids, log_probs, prompt in zip(stage.ids.tolist(), stage.log_probs, prompts, strict=True)
         ]
         for column in range(max(map(len, rows))):

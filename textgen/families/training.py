@@ -13,7 +13,7 @@ import torch
 
 from textgen.decoding.constraints import Constraints
 from textgen.decoding.sampling import SamplingConfig
-from textgen.decoding.writing import StepWriter, Writer, score
+from textgen.decoding.writing import StepWriter, Writer, Writing, score
 from textgen.engine import text_model
 from textgen.engine.torch import TorchEngine
 from textgen.errors import UserError
@@ -57,7 +57,6 @@ class _Run:
     folder: RunFolder
     texts: Texts
     recipe: Recipe
-    places: int
     extra: Header
     """What was measured of the model for its config."""
 
@@ -103,15 +102,14 @@ def train_family(
     device = pick_device(config.device)
     use_bfloat16(config.precision, device)  # a wrong setting must not begin a run
     base, tokenizer = _base(config) if config.base else (None, None)
+    level = config.level
+    if tokenizer is not None:  # as the base has it
+        level = "char" if isinstance(tokenizer, CharTokenizer) else "word"
     texts = Texts.read(
         paths,
         dev,
         test,
-        level=config.level
-        if tokenizer is None
-        else "char"
-        if isinstance(tokenizer, CharTokenizer)
-        else "word",
+        level=level,
         lines=True,
         columns=config.columns,
         held_out=config.held_out,
@@ -123,7 +121,7 @@ def train_family(
     batches = LineBatches(lines, config.batch, config.seed)
     recipe = recipe_of(config, len(texts.tokenizer), config.epochs * len(batches), places, base)
     recipe.network.to(device)
-    run = _Run(config, folder, texts, recipe, places, {})
+    run = _Run(config, folder, texts, recipe, {})
     folder.begin(config, " ".join(map(str, [*paths, *dev, *test])), texts.corpus.hash)
     for note in texts.corpus.notes:
         say(note)
@@ -226,19 +224,11 @@ def _judge(run: _Run, judged: int | None) -> dict[str, float]:
 def _written(writer: Writer, count: int, seed: int) -> list[list[int]]:
     """Lines at temperature 1, with their end tokens where they came to them."""
     found: list[list[int]] = []
+    rules = Constraints(banned=(PAD, BOS, UNK), min_length=1)
     for start in range(0, count, 64):
         keys = range(start, min(count, start + 64))
-        columns = list(
-            writer.write(
-                [[BOS]] * len(keys),
-                sampling=SamplingConfig(),
-                constraints=Constraints(banned=(PAD, BOS, UNK), min_length=1),
-                end=EOS,
-                max_length=_LONGEST,
-                seed=seed,
-                keys=keys,
-            )
-        )
+        how = Writing(SamplingConfig(), rules, EOS, _LONGEST, seed, keys)
+        columns = list(writer.write([[BOS]] * len(keys), how))
         found += map(ended, np.stack([column.ids for column in columns], axis=1).tolist())
     return found
 

@@ -7,6 +7,7 @@ import pytest
 
 from textgen.decoding.constraints import Constraints
 from textgen.decoding.sampling import GREEDY, SamplingConfig
+from textgen.decoding.writing import Writing
 from textgen.errors import UserError
 from textgen.families.diffusion import MASK, bound, filled, hidden, line_of, reveal, spread
 from textgen.families.revealing import DiffusionWriter
@@ -142,7 +143,7 @@ RULES = {"constraints": Constraints(min_length=1), "end": EOS, "max_length": 9, 
 
 
 def told(writer, prompts, keys, **options):
-    columns = list(writer.write(prompts, seed=5, keys=keys, **{**RULES, **options}))
+    columns = list(writer.write(prompts, Writing(seed=5, keys=keys, **{**RULES, **options})))
     return np.stack([column.ids for column in columns], axis=1).tolist()
 
 

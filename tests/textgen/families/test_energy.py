@@ -6,6 +6,7 @@ import pytest
 from textgen.decoding.constraints import Constraints
 from textgen.decoding.generate import Column
 from textgen.decoding.sampling import GREEDY, SamplingConfig
+from textgen.decoding.writing import Writing
 from textgen.errors import UserError
 from textgen.families.energy import EnergyWriter, chosen, log_partition
 from textgen.text.tokenizer import BOS, EOS
@@ -45,9 +46,9 @@ class Base:
 
     likelihood, reads_prompts = "exact", True
 
-    def write(self, prompts, *, seed, keys, sampling, **options):
-        assert not options["steps"]
-        ids = [4 if sampling.greedy else 4 + np.random.default_rng((seed, key)).integers(4) for key in keys]
+    def write(self, prompts, how):
+        greedy = how.sampling.greedy
+        ids = [4 if greedy else 4 + np.random.default_rng((how.seed, key)).integers(4) for key in how.keys]
         yield Column(np.array(ids), np.full(len(ids), np.log(0.25)))
         yield Column(np.full(len(ids), EOS), np.zeros(len(ids)))
 
@@ -59,7 +60,7 @@ RULES = {"constraints": Constraints(), "end": EOS, "max_length": 5, "seed": 3}
 
 
 def written(writer, keys, sampling=SamplingConfig()):
-    columns = list(writer.write([[BOS]] * len(keys), keys=keys, sampling=sampling, **RULES))
+    columns = list(writer.write([[BOS]] * len(keys), Writing(keys=keys, sampling=sampling, **RULES)))
     return columns[0].ids.tolist()
 
 

@@ -10,6 +10,7 @@ import torch
 from textgen.decoder.rnn import DecoderConfig, RNNDecoder
 from textgen.decoding.constraints import Constraints
 from textgen.decoding.sampling import SamplingConfig
+from textgen.decoding.writing import Writing
 from textgen.errors import UserError
 from textgen.families.energy import ended
 from textgen.families.latent import LatentConfig
@@ -105,7 +106,7 @@ RULES = {
 
 
 def lines(used, keys, seed=3):
-    columns = list(used.write([[BOS]] * len(keys), seed=seed, keys=keys, **RULES))
+    columns = list(used.write([[BOS]] * len(keys), Writing(seed=seed, keys=keys, **RULES)))
     return [ended(row) for row in np.stack([column.ids for column in columns], axis=1).tolist()]
 
 
@@ -116,7 +117,7 @@ def test_lines_depend_on_their_keys_alone(couplings):
     assert together == [lines(used, [key])[0] for key in range(6)]
     assert together != lines(used, range(6), seed=4)
     with pytest.raises(ValueError, match="no prompts"):
-        list(used.write([[BOS, 4]], seed=1, keys=[0], **RULES))
+        list(used.write([[BOS, 4]], Writing(seed=1, keys=[0], **RULES)))
 
 
 def test_on_the_way_from_one_line_to_another_both_are_at_the_ends():
