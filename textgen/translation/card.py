@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from textgen.storage.box import Summary
 from textgen.storage.bundle import Header
 
@@ -22,8 +24,7 @@ def translator_card(header: Header) -> str:
         "",
         "## Trained by",
         "",
-        f"    {provenance['command']}",
-        *([f"    {provenance['narrowed']}"] if "narrowed" in provenance else []),
+        *(f"    {command}" for command in reversed(list(_commands(provenance)))),
         "",
         f"- data: {', '.join(provenance['data'])}; {provenance['pairs']['train']:,} pairs to train on, judged by "
         f"{provenance['pairs']['dev']:,} of {', '.join(provenance['dev_data'])}; sha256 of all `{provenance['data_hash']}`",
@@ -38,6 +39,15 @@ def translator_card(header: Header) -> str:
     else:
         lines += ["Interrupted before its first evaluation.", ""]
     return "\n".join(lines)
+
+
+def _commands(provenance: Header) -> Iterator[str]:
+    """What made the model, the last first."""
+    while provenance:
+        if "narrowed" in provenance:
+            yield provenance["narrowed"]
+        yield provenance["command"]
+        provenance = provenance.get("started_from") or {}
 
 
 def translator_summary(header: Header) -> Summary:

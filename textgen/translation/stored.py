@@ -113,6 +113,12 @@ def load_model(folder: Path, engine: str = "auto") -> Loaded:
     )
 
 
+def read_network(folder: Path) -> tuple[TranslationModel, SubwordTokenizer, Header]:
+    """A stored model's network to train on, its tokeniser and header, all checked."""
+    stored, tokenizer, sizes = _read(folder)
+    return _model(stored, sizes), tokenizer, stored.header
+
+
 def narrow_model(folder: Path, size: int) -> None:
     """Stores a model anew, its decoder with a summary of this size; see `textgen.decoder.narrow`. Its graphs are gone."""
     stored, _, sizes = _read(folder)

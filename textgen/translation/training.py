@@ -27,11 +27,11 @@ from textgen.training.losses import next_token_loss
 from textgen.training.runs import RunFolder, read_notes, say, without_folders
 from textgen.training.whole import fit_whole
 from textgen.translation.batches import PairBatch, PairBatches
-from textgen.translation.copying import Renaming, packed_words, seen_words
+from textgen.translation.copying import Renaming, packed_words, seen_words, unpacked_words
 from textgen.translation.model import TranslationModel
 from textgen.translation.pairs import Pair, Pairs, grouped, load_pairs
 from textgen.translation.scores import require_sacrebleu, translation_scores
-from textgen.translation.stored import export_model, model_header, write_model
+from textgen.translation.stored import BOX, export_model, model_header, read_network, write_model
 from textgen.translation.training_config import PairsConfig
 from textgen.translation.translator import Translator
 
@@ -55,6 +55,9 @@ class _Run:
     model: TranslationModel
     words: str
     """What of the first language is learnt from, as `packed_words` has it."""
+    languages: tuple[str, str]
+    parent: Header | None = None
+    """The provenance of the model that it starts from."""
 
     def header(self, metrics: dict[str, float]) -> Header:
         provenance: Header = {
@@ -66,6 +69,8 @@ class _Run:
             "settings": without_folders(self.config),
             "torch": torch.__version__,
         }
+        if self.parent:
+            provenance["started_from"] = self.parent
         if metrics:
             rows = {
                 name: {score: metrics[f"{name} {score}"] for score in ("BLEU", "chrF")}
@@ -77,7 +82,7 @@ class _Run:
             ]
             provenance["dev"] = {"data": rows, "signatures": signatures}
         notes = read_notes(self.config.notes)
-        return model_header(self.model, self.tokenizer, self.config.languages, provenance, notes, self.words)
+        return model_header(self.model, self.tokenizer, self.languages, provenance, notes, self.words)
 
 
 def train_pairs(
@@ -109,6 +114,8 @@ def train_pairs(
         f"{len(run.tokenizer):,} subwords, {sum(p.numel() for p in run.model.parameters()) / 1e6:.1f} million "
         f"parameters, {device}"
     )
+    if config.start_from and not resume:
+        say(f"before training: BLEU {_judge(run)['score']:.1f}")
 
     def loss(batch: PairBatch, step: int) -> tuple[Tensor, dict[str, float]]:
         sources, lengths, inputs, targets = (
@@ -176,8 +183,17 @@ def _prepare(paths: Sequence[Path], dev: Sequence[Path], folder: RunFolder, conf
     digest = hashlib.sha256(
         "".join([*(pairs.hash for pairs in loaded), *(p.hash for _, p in judged)]).encode()
     )
-    tokenizer = SubwordTokenizer.fit((text for pair in learnt for text in pair), config.vocabulary)
-    torch.manual_seed(config.seed)
+    words = seen_words(learnt)
+    languages, parent = config.languages, None
+    if config.start_from:
+        model, tokenizer, header = read_network(BOX.find(config.start_from))
+        model.word_dropout = config.word_dropout
+        languages, parent = tuple(header["config"]["languages"]), header["provenance"]
+        words |= unpacked_words(header["words"]) if header.get("words") else frozenset()
+    else:
+        tokenizer = SubwordTokenizer.fit((text for pair in learnt for text in pair), config.vocabulary)
+        torch.manual_seed(config.seed)
+        model = _model(config, len(tokenizer))
     told = ([_name(group, groups)] if len(group) == 1 else [file.name for file in group] for group in groups)
     names = tuple(name for group in told for name in group)
     return _Run(
@@ -188,8 +204,10 @@ def _prepare(paths: Sequence[Path], dev: Sequence[Path], folder: RunFolder, conf
         judged,
         digest.hexdigest(),
         tokenizer,
-        _model(config, len(tokenizer)),
-        packed_words(seen_words(learnt)),
+        model,
+        packed_words(words),
+        languages,
+        parent,
     )
 
 

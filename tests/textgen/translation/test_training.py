@@ -13,7 +13,7 @@ from textgen.errors import UserError
 from textgen.storage.bundle import read
 from textgen.text.tokenizer import EOS, PAD
 from textgen.translation.batches import PairBatches
-from textgen.translation.copying import Renaming
+from textgen.translation.copying import Renaming, unpacked_words
 from textgen.translation.stored import BOX, KIND, load_model
 from textgen.translation.training import train_pairs
 from textgen.translation.translator import Translator
@@ -70,6 +70,30 @@ def test_a_resumed_run_is_the_uninterrupted_one(tmp_path, monkeypatch):
     assert train_pairs([train], [dev], tmp_path / "resumed", SHORT, resume=True) == whole
     first, second = (read(tmp_path / name, KIND).weights for name in ("whole", "resumed"))
     assert all((first[name] == second[name]).all() for name in first)
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_from_a_trained_model_with_its_words_and_sizes(tmp_path, capsys):
+    _, dev = files()
+    more = tmp_path / "more.tsv"
+    more.write_text(table([("Quixote sinks.", "Sinkt Quixote."), *pairs()[16:40]]))
+    other = dataclasses.replace(
+        SHORT, start_from=trained(), languages=("a", "b"), hidden=8, vocabulary=300, learning_rate=1e-4
+    )
+    before = read(trained(), KIND)
+    metrics = train_pairs([more], [dev], tmp_path / "next", other)
+    after = read(tmp_path / "next", KIND)
+    assert after.header["config"] == before.header["config"]
+    assert after.header["vocabulary"] == before.header["vocabulary"]
+    assert unpacked_words(before.header["words"]) | {"quixote"} == unpacked_words(after.header["words"])
+    assert after.header["provenance"]["started_from"] == before.header["provenance"]
+    start = before.header["provenance"]["dev"]["data"]["dev.tsv"]["BLEU"]
+    assert f"before training: BLEU {start:.1f}" in capsys.readouterr().err
+    assert metrics["score"] > start - 5  # a small rate does not ruin what was learnt
+    commands = [
+        line for line in (tmp_path / "next" / "README.md").read_text().splitlines() if line.startswith("    ")
+    ]
+    assert len(commands) == 2
 
 
 @pytest.mark.slow
