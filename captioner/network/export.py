@@ -19,7 +19,7 @@ from captioner.network.quantize import quantized
 from captioner.network.stored import BRIDGE, DECODER, ENCODER, ENCODER_INT8, KIND, read_model
 from captioner.pictures.load import picture_pixels
 from captioner.pictures.refusals import ImageError
-from textgen.engine.onnx_graph import decoder_graphs
+from textgen.engine.decoder_graphs import decoder_graphs
 from textgen.engine.onnx_weights import stored_steps
 from textgen.errors import UserError
 from textgen.storage import bundle
@@ -98,6 +98,7 @@ def _exported(model: CaptionModel, size: int) -> onnx.ModelProto:
     assert exported is not None, "with dynamo, and no file, it is a program"
     graph = exported.model_proto
     _fix_bounds(graph)
+    _fold_padding(graph)
     return graph
 
 
@@ -139,6 +140,39 @@ def _fix_bounds(graph: onnx.ModelProto) -> None:
                 "Constant", [], list(node.output), value=numpy_helper.from_array(value.astype(np.float32))
             )
             graph.graph.node[index].CopyFrom(constant)
+
+
+def _fold_padding(graph: onnx.ModelProto) -> None:
+    """Zeros around what a convolution sees become its own padding: a node of its own costs as much as a convolution."""
+    constants = {
+        node.output[0]: numpy_helper.to_array(node.attribute[0].t)
+        for node in graph.graph.node
+        if node.op_type == "Constant" and node.attribute[0].name == "value"
+    }
+    readers: dict[str, list[onnx.NodeProto]] = {}
+    for node in graph.graph.node:
+        for name in node.input:
+            readers.setdefault(name, []).append(node)
+    for node in [node for node in graph.graph.node if node.op_type == "Pad"]:
+        pads = constants.get(node.input[1])
+        zero = len(node.input) < 3 or not node.input[2] or not constants.get(node.input[2], np.ones(1)).any()
+        mode = [helper.get_attribute_value(a) for a in node.attribute if a.name == "mode"]
+        after = readers.get(node.output[0], [])
+        if (
+            pads is None
+            or not zero
+            or mode not in ([], [b"constant"])
+            or [n.op_type for n in after] != ["Conv"]
+        ):
+            continue
+        around = pads.reshape(2, -1)  # before and behind, of each axis
+        if len(node.input) > 3 or around[:, :2].any() or (around < 0).any():
+            continue
+        (conv,) = after
+        (own,) = [a for a in conv.attribute if a.name == "pads"]
+        own.ints[:] = (np.array(own.ints) + around[:, 2:].ravel()).tolist()
+        conv.input[0] = node.input[0]
+        graph.graph.node.remove(node)
 
 
 def _rename(graph: onnx.ModelProto, old: str, new: str) -> None:

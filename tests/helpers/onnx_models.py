@@ -11,8 +11,8 @@ import torch
 
 from textgen.decoder.config import CELL_SIZES, DecoderConfig
 from textgen.decoder.rnn import RNNDecoder
+from textgen.engine.decoder_graphs import decoder_graphs
 from textgen.engine.onnx import OnnxEngine
-from textgen.engine.onnx_graph import decoder_graphs
 from textgen.engine.torch import TorchEngine
 from textgen.storage.bundle import weights_of
 

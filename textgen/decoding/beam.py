@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
 import numpy as np
 
 from textgen.decoding.constraints import Constraints, check_fits, constrain
 from textgen.decoding.generate import Generated
 from textgen.decoding.sampling import normalizer
-from textgen.engine.protocol import StepModel
+from textgen.engine.protocol import Continuations, Rules, Searching, StepModel
 from textgen.errors import UserError
 
 _GROUPS = 64
@@ -41,50 +45,155 @@ def beam_search(
     if constraints.repetition_penalty != 1:
         # Beams compare the model's log-probabilities; penalised ones would no longer be that.
         raise UserError("repetition_penalty: only sampling takes it; beam search has no_repeat_ngram")
-    batch, width = len(prompts), max(beam_size, n_best)
-    logits, state = model.prefill(prompts, model.start(context, batch, lengths))
-    # Before the first token a prompt has one beam; the others start at -inf and are filled by its continuations.
-    state = model.select(state, np.repeat(np.arange(batch), width))
-    logits = np.repeat(logits, width, axis=0)
-    scores = np.full((batch, width), -np.inf)
-    scores[:, 0] = 0
-    active = np.arange(batch)
-    history = np.zeros((batch * width, 0), dtype=np.int64)
-    ended: list[list[tuple[float, Generated]]] = [[] for _ in range(batch)]
-
-    for steps_left in range(max_length, 0, -1):
-        allowed = constrain(logits, history, constraints, end, steps_left)
-        if constraints.required:  # what was pressed in has the model's own probability
-            allowed = np.where(allowed > -np.inf, logits, -np.inf)
-        beams, tokens, totals = _best_continuations(scores, allowed, normalizer(logits), 2 * width)
-        length = history.shape[1] + 1
-        is_end = tokens == end
-        for b, place in zip(*np.nonzero(is_end[:, :width] & np.isfinite(totals[:, :width])), strict=True):
-            ids = tuple(history[b * width + beams[b, place]].tolist())
-            done = Generated(ids, float(totals[b, place]), True)
-            ended[active[b]].append((done.log_prob / length**length_penalty, done))
-        # The W best that go on; a stable sort keeps the order of scores.
-        going = (np.arange(len(active))[:, None], np.argsort(is_end, axis=1, kind="stable")[:, :width])
-        beams, tokens, scores = beams[going], tokens[going], totals[going]
-        # Beams pushed out by an empty candidate list stay at -inf.
-        scores = np.where(tokens == end, -np.inf, scores)
-        rows = (np.arange(len(active))[:, None] * width + beams).ravel()
-        history = np.concatenate([history[rows], tokens.reshape(-1, 1)], axis=1)
-        open_ = np.array([len(ended[b]) < width for b in active]) & np.isfinite(scores).any(axis=1)
-        if steps_left == 1 or not open_.any():
+    width = max(beam_size, n_best)
+    search = (model, prompts, context, lengths, width, constraints, end, max_length)
+    steps = _recorded(*search) or _Stepped(*search)
+    every = [_Beams(width, length_penalty) for _ in prompts]
+    active = every
+    for _ in range(max_length):
+        for beams, found in zip(active, steps.found(active), strict=True):
+            beams.take(*found, end)
+        going = [beams.open for beams in active]
+        if not any(going):
             break
-        if not open_.all():
-            keep = np.repeat(open_, width)
-            active, scores, rows, history = active[open_], scores[open_], rows[keep], history[keep]
-        logits, state = model.step(history[:, -1], model.select(state, rows))
+        steps.keep(going)
+        active = [beams for beams in active if beams.open]
+    return [beams.best(n_best) for beams in every]
 
-    for b, row_scores, row_ids in zip(active, scores, history.reshape(len(active), width, -1), strict=True):
-        ended[b].sort(key=lambda item: -item[0])
-        for place in np.argsort(-row_scores, kind="stable")[: max(0, n_best - len(ended[b]))]:
-            if np.isfinite(row_scores[place]):
-                cut = Generated(tuple(row_ids[place].tolist()), float(row_scores[place]), False)
-                ended[b].append((-np.inf, cut))
-    return [[done for _, done in sorted(found, key=lambda item: -item[0])[:n_best]] for found in ended]
+
+class _Beams:
+    """The beams of one prompt: what goes on, and what has ended."""
+
+    def __init__(self, width: int, length_penalty: float):
+        self.width, self._length_penalty = width, length_penalty
+        # Before the first token there is one beam; the others start at -inf and are filled by its continuations.
+        self.scores = [0.0] + [-math.inf] * (width - 1)
+        self.ids: list[tuple[int, ...]] = [()] * width
+        self.owners = [0] * width
+        """Which beam each was before its last token."""
+        self.open = True
+        """Whether another token may bring something."""
+        self._ended: list[tuple[float, Generated]] = []
+
+    def take(self, beams: Sequence[int], tokens: Sequence[int], totals: Sequence[float], end: int) -> None:
+        """The best continuations of all beams, best first: the first W that end have ended, W others go on."""
+        going, ending = [], []
+        for place, (beam, token, total) in enumerate(zip(beams, tokens, totals, strict=True)):
+            if token != end:
+                going.append((beam, token, total))
+                continue
+            ending.append((beam, token, -math.inf))  # pushed out, unless there are no others
+            if place < self.width and total > -math.inf:
+                ids = self.ids[beam]
+                done = Generated(ids, total, True)
+                self._ended.append((total / (len(ids) + 1) ** self._length_penalty, done))
+        chosen = (going + ending)[: self.width]
+        self.ids = [(*self.ids[beam], token) for beam, token, _ in chosen]
+        self.owners = [beam for beam, _, _ in chosen]
+        self.scores = [total for _, _, total in chosen]
+        self.open = len(self._ended) < self.width and max(self.scores) > -math.inf
+
+    def best(self, count: int) -> list[Generated]:
+        """The best that ended, then, where they are fewer than `count`, the best that did not."""
+        found = [done for _, done in sorted(self._ended, key=lambda item: -item[0])]
+        cut = sorted(zip(self.scores, self.ids, strict=True), key=lambda item: -item[0])
+        return [*found, *(Generated(ids, score, False) for score, ids in cut if score > -math.inf)][:count]
+
+
+Found = tuple[Sequence[int], Sequence[int], Sequence[float]]
+"""The likeliest continuations of a prompt's beams, best first: beams, tokens and totals."""
+
+
+class _Steps(Protocol):
+    """How a search gets on."""
+
+    def found(self, active: Sequence[_Beams]) -> Iterable[Found]:
+        """The continuations of each of the prompts that are active."""
+
+    def keep(self, going: Sequence[bool]) -> None:
+        """Which of them go on, with the beams that they have now."""
+
+
+class _Stepped:
+    """One step of the model after the other, chosen from in numpy: what every model can."""
+
+    def __init__(
+        self,
+        model: StepModel,
+        prompts: np.ndarray,
+        context: np.ndarray | None,
+        lengths: np.ndarray | None,
+        width: int,
+        constraints: Constraints,
+        end: int,
+        max_length: int,
+    ):
+        self._model, self._width = model, width
+        self._constraints, self._end, self._max_length = constraints, end, max_length
+        logits, state = model.prefill(prompts, model.start(context, len(prompts), lengths))
+        self._state = model.select(state, np.repeat(np.arange(len(prompts)), width))
+        self._logits = np.repeat(logits, width, axis=0)
+        self._active: Sequence[_Beams] = []
+
+    def found(self, active: Sequence[_Beams]) -> Iterable[Found]:
+        if self._active:
+            owners = np.array([beams.owners for beams in active])
+            rows = (owners + self._rows[:, None] * self._width).ravel()
+            last = np.array([ids[-1] for beams in active for ids in beams.ids])
+            self._logits, self._state = self._model.step(last, self._model.select(self._state, rows))
+        self._active = active
+        history = np.array([beams.ids for beams in active], dtype=np.int64)
+        history = history.reshape(len(active) * self._width, -1)
+        logits, steps_left = self._logits, self._max_length - history.shape[1]
+        allowed = constrain(logits, history, self._constraints, self._end, steps_left)
+        if self._constraints.required:  # what was pressed in has the model's own probability
+            allowed = np.where(allowed > -np.inf, logits, -np.inf)
+        scores = np.array([beams.scores for beams in active])
+        best = _best_continuations(scores, allowed, normalizer(logits), 2 * self._width)
+        return zip(*(array.tolist() for array in best), strict=True)
+
+    def keep(self, going: Sequence[bool]) -> None:
+        self._rows = np.flatnonzero(going)
+
+
+class _Recorded:
+    """What an engine found in one call of all steps."""
+
+    def __init__(self, found: Continuations):
+        self._found = found
+        self._step = 0
+        self._rows = np.arange(found.beams.shape[1])
+
+    def found(self, active: Sequence[_Beams]) -> Iterable[Found]:
+        step, self._step = self._step, self._step + 1
+        return zip(*(array[step, self._rows].tolist() for array in self._found), strict=True)
+
+    def keep(self, going: Sequence[bool]) -> None:
+        if not all(going):
+            self._rows = self._rows[np.array(going)]
+
+
+def _recorded(
+    model: StepModel,
+    prompts: np.ndarray,
+    context: np.ndarray | None,
+    lengths: np.ndarray | None,
+    width: int,
+    constraints: Constraints,
+    end: int,
+    max_length: int,
+) -> _Recorded | None:
+    """All steps by the engine itself; None where it cannot."""
+    if constraints.required or not isinstance(model, Searching):
+        return None
+    state = model.start(context, len(prompts), lengths)
+    if prompts.shape[1] > 1:
+        _, state = model.prefill(prompts[:, :-1], state)
+    rules = Rules(
+        constraints.banned, constraints.not_final, constraints.min_length, constraints.no_repeat_ngram
+    )
+    found = model.search(prompts[:, -1], state, width, rules, end, max_length)
+    return _Recorded(found) if found else None
 
 
 def _best_continuations(

@@ -6,15 +6,18 @@ It knows a model only as a `StepModel`. Letters: N rows, B contexts (pictures or
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, replace
+from itertools import chain
 from typing import NamedTuple, Required, TypedDict, Unpack
 
 import numpy as np
 
 from textgen.decoding.constraints import Constraints, check_fits, constrain
 from textgen.decoding.sampling import GREEDY, SamplingConfig, log_probs_of, sample, uniform_rows
-from textgen.engine.protocol import State, StepModel
+from textgen.engine.protocol import Choice, State, StepModel, WritingItself
 from textgen.text.tokenizer import PAD
+
+_BLOCK = 64  # columns that an engine writes at a time, at most
 
 
 @dataclass(frozen=True)
@@ -60,20 +63,17 @@ def stream(
     active, open_ = np.arange(rows), np.ones(rows, dtype=bool)
     share = 1 if context is None else rows // len(context)
     draws = uniform_rows(seed, range(rows) if keys is None else keys)
-    history = np.empty((rows, max_length), dtype=np.int64)
-    logits, state = _prefill(model, prompts, context, lengths)
-    for length in range(max_length):
-        steps_left = max_length - length
-        allowed = constrain(logits, history[:, :length], constraints, end, steps_left)
-        chosen = sample(allowed, next(draws)[active], sampling)
-        column = Column(chosen.copy(), log_probs_of(logits, chosen))
+    read = _prefill(model, prompts, context, lengths)
+    steps = _Steps(model, *read, sampling, constraints, end, max_length, draws)
+    for length in range(1, max_length + 1):
+        chosen, log_probs = steps.next()
+        column = Column(chosen.copy(), log_probs)
         if len(active) < rows or not open_.all():
             found, column = column, Column(np.full(rows, PAD), np.zeros(rows))
             for part, whole in zip(found, column, strict=True):
                 whole[active[open_]] = part[open_]
         yield column
-        history[:, length] = chosen
-        if steps_left == 1:
+        if length == max_length:
             return
         if end is not None and (chosen == end).any():
             open_ = open_ & (chosen != end)
@@ -82,9 +82,77 @@ def stream(
             if not len(going):
                 return
             if len(going) < len(active):
-                active, open_, history, chosen = active[going], open_[going], history[going], chosen[going]
-                state = model.select(state, going)
-        logits, state = model.step(chosen, state)
+                active, open_ = active[going], open_[going]
+                steps.keep(going)
+
+
+class _Steps:
+    """A model's tokens, a column at a time: blocks of them by the engine itself where it can, else step by step."""
+
+    def __init__(
+        self,
+        model: StepModel,
+        logits: np.ndarray,
+        state: State,
+        sampling: SamplingConfig,
+        constraints: Constraints,
+        end: int | None,
+        max_length: int,
+        draws: Iterator[np.ndarray],
+    ):
+        """`logits` (N, V) and `state` are those after the prompts, `draws` the uniforms of all N rows, a column each."""
+        self._model, self._logits, self._state = model, logits, state
+        self._sampling, self._constraints, self._end = sampling, constraints, end
+        self._draws = draws
+        self._rows = np.arange(len(logits))
+        """Which of all rows go on."""
+        self._history = np.empty((len(logits), max_length), dtype=np.int64)
+        self._length = 0
+        # The first column is always a step, so that one token before the end is no rule for the others.
+        others = replace(
+            constraints, banned=(), repetition_window=0, min_length=max(0, constraints.min_length - 1)
+        )
+        self._writer = model if others == Constraints() and isinstance(model, WritingItself) else None
+        self._block: list[tuple[np.ndarray, np.ndarray]] = []
+        """What was written ahead, the next column last; the state is the one after it."""
+
+    def next(self) -> tuple[np.ndarray, np.ndarray]:
+        """The next column of ids and their log-probabilities, of the rows that go on."""
+        if self._length and not self._block and self._writer:
+            self._write(self._writer)
+        chosen, log_probs = self._block.pop() if self._block else self._step()
+        self._history[:, self._length] = chosen
+        self._length += 1
+        return chosen, log_probs
+
+    def keep(self, going: np.ndarray) -> None:
+        """Only the rows `going` (M,) of those so far go on."""
+        self._rows, self._history = self._rows[going], self._history[going]
+        self._block = [(ids[going], log_probs[going]) for ids, log_probs in self._block]
+        self._state = self._model.select(self._state, going)
+
+    def _step(self) -> tuple[np.ndarray, np.ndarray]:
+        length = self._length
+        if length:
+            self._logits, self._state = self._model.step(self._history[:, length - 1], self._state)
+        steps_left = self._history.shape[1] - length
+        allowed = constrain(self._logits, self._history[:, :length], self._constraints, self._end, steps_left)
+        chosen = sample(allowed, next(self._draws)[self._rows], self._sampling)
+        return chosen, log_probs_of(self._logits, chosen)
+
+    def _write(self, writer: WritingItself) -> None:
+        """Fills the block, by the engine itself; nothing where it cannot."""
+        # Short at first: somebody may wait for the first words, or want no more of them.
+        count = min(self._history.shape[1] - self._length, _BLOCK, 8 * self._length)
+        drawn = [next(self._draws) for _ in range(count)]
+        choice = Choice(self._constraints.banned, *astuple(self._sampling))
+        last, uniforms = self._history[:, self._length - 1], np.stack(drawn)[:, self._rows]
+        written = writer.write(last, self._state, uniforms, choice, self._end)
+        if written is None:
+            self._writer, self._draws = None, chain(drawn, self._draws)
+            return
+        self._state = written.state
+        self._block = list(zip(written.ids, written.log_probs, strict=True))[::-1]
 
 
 def _prefill(

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 
 import numpy as np
 
 from textgen.decoder.config import DecoderConfig
 from textgen.engine.onnx_weights import arrays_of, decoder_arrays
-from textgen.engine.protocol import PART
-from textgen.engine.session import Session, session
+from textgen.engine.protocol import NGRAM, PART, Choice, Continuations, Rules, Written
+from textgen.engine.session import AloneOrBeside, Session, session
 from textgen.errors import UserError
 from textgen.storage.bundle import WEIGHTS, Bundle, describing
 from textgen.storage.graphs import read_graphs
@@ -46,8 +46,9 @@ class OnnxEngine:
         self.vocab_size = config.vocab_size
         self._arrays = decoder_arrays(config, weights, precision)
         self._graphs, self._threads = graphs, threads
-        self._step = self._session("step")
         self._start = self._session("start") if config.context_size else None
+        # Now, so that graphs that do not fit are found when the model is loaded; the others when they are first wanted.
+        _ = self._step if self._start is None or "search" not in graphs else self._search
 
     @classmethod
     def of(cls, config: DecoderConfig, stored: Bundle, again: str, prefix: str = "") -> OnnxEngine:
@@ -70,6 +71,21 @@ class OnnxEngine:
     def _read(self) -> Session:
         # Captions never need it, and it would take the weights' memory a second time.
         return self._session("read")
+
+    @cached_property
+    def _step(self) -> Session:
+        return self._session("step")
+
+    @cached_property
+    def _search(self) -> AloneOrBeside | None:
+        if "search" not in self._graphs:
+            return None  # of a model that was exported before there was such a graph: it is stepped
+        return AloneOrBeside(self._graphs["search"], arrays_of("search", self._arrays))
+
+    @cached_property
+    def _write(self) -> Session | None:
+        # One thread: of a single row there is too little to do for the cores to agree on.
+        return self._session("write") if "write" in self._graphs else None
 
     def start(self, context: np.ndarray | None, rows: int, lengths: np.ndarray | None = None) -> OnnxState:
         if context is None or self._start is None:
@@ -104,6 +120,42 @@ class OnnxEngine:
 
     def step(self, ids: np.ndarray, state: OnnxState) -> tuple[np.ndarray, OnnxState]:
         return self._run(self._step, state, ids=ids)
+
+    def search(
+        self, ids: np.ndarray, state: OnnxState, width: int, rules: Rules, end: int, max_length: int
+    ) -> Continuations | None:
+        early = (
+            not rules.min_length and np.isin(ids, rules.not_final).any()
+        )  # of a prompt's last token it cannot tell
+        if self._search is None or rules.no_repeat_ngram > NGRAM or early:
+            return None
+        feed = {
+            **_search_feed(self.vocab_size, len(ids), width, rules, end, max_length),
+            "ids": np.repeat(ids, width),
+            "memory": np.repeat(state.memory, width, axis=0),
+            **self._seen(state),
+        }
+        beams, tokens, totals, lead = self._search.run(feed, single=len(ids) == 1)
+        return Continuations(beams, tokens, totals) if np.isfinite(lead).all() else None
+
+    def write(
+        self, ids: np.ndarray, state: OnnxState, uniforms: np.ndarray, choice: Choice, end: int | None
+    ) -> Written | None:
+        if self._write is None:
+            return None
+        feed = {
+            **_choice_feed(self.vocab_size, choice, end),
+            **self._seen(state),
+            "steps": np.array(len(uniforms)),
+            "ids": np.ascontiguousarray(ids, dtype=np.int64),
+            "memory": state.memory,
+            "uniforms": uniforms,
+            "open": np.ones(len(ids), bool),
+        }
+        tokens, log_probs, memory = self._write.run(None, feed)
+        if not np.isfinite(log_probs).all():
+            return None
+        return Written(tokens, log_probs.astype(np.float64), replace(state, memory=memory, attention=None))
 
     def score(self, ids: np.ndarray, targets: np.ndarray, state: OnnxState) -> tuple[np.ndarray, OnnxState]:
         logits, state = self._run(self._read, state, ids=ids.T, places=np.arange(ids.shape[1]))  # (T, N, V)
@@ -149,11 +201,55 @@ class OnnxEngine:
             name: np.ascontiguousarray(array, dtype=np.int64) for name, array in inputs.items()
         }
         feed["memory"] = state.memory
-        if state.keys is None or state.values is None:
-            logits, memory = graph.run(None, feed)
-            return logits, OnnxState(memory)
-        feed |= {"keys": state.keys, "values": state.values}
-        if state.mask is not None:
-            feed["mask"] = state.mask
-        logits, memory, attention = graph.run(None, feed)
-        return logits, OnnxState(memory, state.keys, state.values, state.mask, attention)
+        logits, memory, *attention = graph.run(None, feed | self._seen(state))
+        return logits, OnnxState(memory, state.keys, state.values, state.mask, *attention)
+
+    @staticmethod
+    def _seen(state: OnnxState) -> dict[str, np.ndarray]:
+        """What a graph is given of a context."""
+        found = {"keys": state.keys, "values": state.values, "mask": state.mask}
+        return {name: array for name, array in found.items() if array is not None}
+
+
+@lru_cache(maxsize=32)
+def _choice_feed(vocab_size: int, choice: Choice, end: int | None) -> dict[str, np.ndarray]:
+    """What a write graph is given besides the model's state; see `textgen.engine.write_graph`."""
+    never = np.zeros(vocab_size, np.float32)
+    never[list(choice.banned)] = -np.inf
+    greedy = choice.temperature == 0
+    kept = 1 if greedy else choice.top_k if 0 < choice.top_k < vocab_size else vocab_size
+    return {
+        "never": never,
+        "temperature": np.array(1 if greedy else min(max(choice.temperature, 1e-20), 1e30), np.float32),
+        "best_only": np.array(kept < vocab_size or choice.top_p < 1),
+        "kept": np.array([kept]),
+        "top_p": np.array(choice.top_p),
+        "min_p": np.array(choice.min_p),
+        "end": np.array([-1 if end is None else end]),
+    }
+
+
+@lru_cache(maxsize=32)
+def _search_feed(
+    vocab_size: int, batch: int, width: int, rules: Rules, end: int, max_length: int
+) -> dict[str, np.ndarray]:
+    """What a search graph is given besides the model's state; see `textgen.engine.search_graph`."""
+    scores = np.full((batch, width), -np.inf)
+    scores[:, 0] = 0
+    size, length = rules.no_repeat_ngram, max(max_length, NGRAM)
+    powers = [(vocab_size + 1) ** n if n + 1 < size else 0 for n in range(length)]
+    shape = batch * width, length
+    return {
+        "steps": np.array(max_length),
+        "scores": scores,
+        "past": np.full(shape, -1),
+        "before": np.full(shape, np.iinfo(np.int64).min),
+        "banned": np.tile(np.array([*rules.banned, end]), (batch * width, 1)),
+        "end": np.array([[end]]),
+        "not_final": np.isin(np.arange(vocab_size), rules.not_final),
+        "least": np.array([rules.min_length]),
+        "powers": np.array(powers)[:, None],
+        "apart": np.array([0 if size else 1]),
+        "row_count": np.array([min(2 * width, vocab_size)]),
+        "count": np.array([min(2 * width, width * vocab_size)]),
+    }

@@ -1,7 +1,7 @@
 """A decoder as ONNX graphs without weights: those stay in the model's one file, and the engine hands them in.
 
 Graphs of the same arrays: `step` for one token a row, `read` for whole prompts, a time step after the other; with a
-context `start`, which comes before them. They compute what `textgen.decoder.rnn.RNNDecoder` computes; shapes have the letters of that module.
+context `start`, which comes before them; `textgen.engine.decoder_graphs` has all of them. They compute what `textgen.decoder.rnn.RNNDecoder` computes; shapes have the letters of that module.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from onnx import helper
 
 from textgen.decoder.config import CELL_SIZES, DecoderConfig
 from textgen.engine.onnx_nodes import FLOAT, INT, Nodes, Shape, Value, serialised
-from textgen.engine.onnx_weights import decoder_arrays
 
 
 def _lstm(on: Nodes, gates_x: str, gates_h: str, states: Sequence[str]) -> list[str]:
@@ -37,15 +36,6 @@ def _rnn(on: Nodes, gates_x: str, gates_h: str, states: Sequence[str]) -> list[s
 
 
 _CELLS = {"lstm": _lstm, "gru": _gru, "rnn": _rnn}
-
-
-def decoder_graphs(
-    config: DecoderConfig, weights: Mapping[str, np.ndarray], precision: str
-) -> dict[str, bytes]:
-    """All graphs of a decoder with `weights`, its state dict. Raises UserError for an unknown precision."""
-    arrays = decoder_arrays(config, weights, precision)
-    graphs = {name: decoder_graph(config, arrays, whole=name == "read") for name in ("step", "read")}
-    return graphs | ({"start": start_graph(config, arrays)} if config.context_size else {})
 
 
 def start_graph(config: DecoderConfig, arrays: Mapping[str, np.ndarray]) -> bytes:
@@ -77,7 +67,6 @@ def decoder_graph(config: DecoderConfig, arrays: Mapping[str, np.ndarray], whole
     Outputs: `logits` (N, V) or (K, N, V); `memory_after`; with a context `attention` (B, heads, rows of B x T, L).
     """
     on = Nodes(arrays)
-    states, context = CELL_SIZES[config.cell].states, bool(config.context_size)
     inputs: dict[str, Value] = {
         "ids": (INT, ["T", "N"] if whole else ["N"]),
         "memory": (FLOAT, ["N", config.memory_size]),
@@ -88,43 +77,62 @@ def decoder_graph(config: DecoderConfig, arrays: Mapping[str, np.ndarray], whole
     }
     if whole:
         inputs["places"] = (INT, ["K"])
-    if context:
-        shape: Shape = ["B", config.attention_heads, "L", config.hidden_size // config.attention_heads]
-        inputs |= dict.fromkeys(("keys", "values"), (FLOAT, shape))
-        if config.context_lengths:
-            inputs["mask"] = (FLOAT, ["B", 1, 1, "L"])
+    inputs |= context_inputs(config)
+    if config.context_size:
         outputs["attention"] = (FLOAT, ["B", config.attention_heads, "rows", "L"])
+    logits, after = decoder_nodes(on, config, "ids", "memory", "places" if whole else "", "attention")
+    on("Identity", logits, output="logits")
+    on("Identity", after, output="memory_after")
+    return serialised(on, inputs, outputs)
+
+
+def context_inputs(config: DecoderConfig) -> dict[str, Value]:
+    """What a graph is given of a context, where the decoder has one."""
+    if not config.context_size:
+        return {}
+    shape: Shape = ["B", config.attention_heads, "L", config.hidden_size // config.attention_heads]
+    found: dict[str, Value] = dict.fromkeys(("keys", "values"), (FLOAT, shape))
+    return found | ({"mask": (FLOAT, ["B", 1, 1, "L"])} if config.context_lengths else {})
+
+
+def decoder_nodes(
+    on: Nodes, config: DecoderConfig, ids: str, memory: str, places: str = "", attention: str = ""
+) -> tuple[str, str]:
+    """The names of a step's logits and memory after `ids` and `memory`; with `places` of a whole prompt's.
+
+    `keys`, `values` and `mask` are what the graph, or the one around it, calls so; `attention` names its weights.
+    """
+    arrays, whole = on.arrays, bool(places)
+    states, context = CELL_SIZES[config.cell].states, bool(config.context_size)
     count = config.num_layers * states
-    before = ["memory"]
+    before = [memory]
     if count > 1:
-        before = on.several("Split", "memory", count=count, axis=-1, num_outputs=count)
+        before = on.several("Split", memory, count=count, axis=-1, num_outputs=count)
 
     x, attended, after = "", "", []
     for layer in range(config.num_layers):
         if layer == 0 and "table" in arrays:
-            gates_x = on("Gather", on.weight("table"), "ids")
+            gates_x = on("Gather", on.weight("table"), ids)
             if "table.scale" in arrays:
-                scale = on("Gather", on.weight("table.scale"), "ids")
+                scale = on("Gather", on.weight("table.scale"), ids)
                 gates_x = on("Mul", on("Cast", gates_x, to=FLOAT), scale)
         else:
-            x = x or on("Gather", on.weight("embedding"), "ids")
+            x = x or on("Gather", on.weight("embedding"), ids)
             gates_x = on.product(f"input{layer}", x, bounded=not attended)
         carried = before[layer * states : (layer + 1) * states]
         x, following = _recurrent(on, config, layer, gates_x, carried, whole)
         after += following
         if layer == 0 and context:
-            attended = _attend(on, config, x, whole)
+            attended = _attend(on, config, x, whole, attention)
             x = on("Concat", x, attended, axis=-1) if config.num_layers > 1 else x
-    on("Concat", *after, output="memory_after", axis=-1)
+    memory = on("Concat", *after, axis=-1)
     if context:
         x = on("Concat", x, attended, axis=-1)
     if whole:
-        x = on("Gather", x, "places", axis=0)
+        x = on("Gather", x, places, axis=0)
     if "project" in arrays:
         x = on.product("project", x, bounded=not context)
-    logits = on.product("output", x, bounded=not context and "project" not in arrays)
-    on("Identity", logits, output="logits")
-    return serialised(on, inputs, outputs)
+    return on.product("output", x, bounded=not context and "project" not in arrays), memory
 
 
 def _recurrent(
@@ -159,8 +167,8 @@ def _recurrent(
     return outputs, after
 
 
-def _attend(on: Nodes, config: DecoderConfig, x: str, whole: bool) -> str:
-    """Multi-head attention of `x` (N, H) or (T, N, H) over the context: as `x`; its weights are called `attention`."""
+def _attend(on: Nodes, config: DecoderConfig, x: str, whole: bool, name: str) -> str:
+    """Multi-head attention of `x` (N, H) or (T, N, H) over the context: as `x`; its weights are called `name`."""
     hidden, heads = config.hidden_size, config.attention_heads
     width = hidden // heads
     query = on.product("query", x)
@@ -173,8 +181,8 @@ def _attend(on: Nodes, config: DecoderConfig, x: str, whole: bool) -> str:
     scores = on("Mul", on("MatMul", query, keys), on.constant(width**-0.5))
     if config.context_lengths:
         scores = on("Add", scores, "mask")
-    on("Softmax", scores, output="attention", axis=-1)  # (B, heads, rows x T, L)
-    attended = on("Transpose", on("MatMul", "attention", "values"), perm=[0, 2, 1, 3])
+    weights = on("Softmax", scores, output=name, axis=-1)  # (B, heads, rows x T, L)
+    attended = on("Transpose", on("MatMul", weights, "values"), perm=[0, 2, 1, 3])
     if not whole:
         return on("Reshape", attended, on.constant(-1, hidden))
     rows, steps = on("Shape", x, start=1, end=2), on("Shape", x, start=0, end=1)

@@ -3,7 +3,7 @@ them in."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import onnx
@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 _OPSETS = {"": 21, "com.microsoft": 1}
 _IR_VERSION = 10
-FLOAT, INT = TensorProto.FLOAT, TensorProto.INT64
+FLOAT, DOUBLE, INT, BOOL = TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.INT64, TensorProto.BOOL
 _BYTE: dict[str, np.ndarray] = {
     "step": np.array(1 / 127, np.float32),
     "zero": np.array(128, np.uint8),
@@ -61,6 +61,59 @@ class Nodes:
         kind = np.int64 if all(isinstance(value, int) for value in values) else np.float32
         self.constants[name] = np.array(values, dtype=kind)
         return name
+
+    def scalar(self, value: int) -> str:
+        name = f"scalar_{value}"
+        self.constants[name] = np.array(value, dtype=np.int64)
+        return name
+
+    def double(self, value: float) -> str:
+        name = f"double_{value}"
+        self.constants[name] = np.array(value, dtype=np.float64)
+        return name
+
+    def loop(
+        self,
+        steps: str,
+        carried: Mapping[str, Value],
+        step: Callable[[Nodes, str, Sequence[str]], tuple[str, list[str], list[str]]],
+        found: Sequence[Value],
+    ) -> tuple[list[str], list[str]]:
+        """`step` up to `steps` times: the names of what is carried at the end, and of what it found, one step after the other
+        along a new first axis.
+
+        It is given the place of the step and what is carried, and returns whether another is wanted, what it carries on, and
+        what it found, of these types; `found` has the types of all its steps together.
+        """
+        body = self.inside()
+        value = helper.make_tensor_value_info
+        place, going = f"{body.prefix}place", f"{body.prefix}going"
+        before = [f"{body.prefix}before{index}" for index in range(len(carried))]
+        wanted, after, results = step(body, place, before)
+        # A body's outputs are its own: none of them may be an input, or stand there twice.
+        outputs = [body("Identity", name) for name in (wanted, *after, *results)]
+        kinds = [(BOOL, []), *carried.values(), *((kind, shape[1:]) for kind, shape in found)]
+        graph = helper.make_graph(
+            body.nodes,
+            f"{body.prefix}loop",
+            [value(place, INT, []), value(going, BOOL, [])]
+            + [value(name, *kind) for name, kind in zip(before, carried.values(), strict=True)],
+            [value(name, *kind) for name, kind in zip(outputs, kinds, strict=True)],
+        )
+        ended = self.several("Loop", steps, "", *carried, count=len(carried) + len(found), body=graph)
+        return ended[: len(carried)], ended[len(carried) :]
+
+    def either(
+        self, condition: str, yes: Callable[[Nodes], str], no: Callable[[Nodes], str], kind: Value
+    ) -> str:
+        """What the nodes of one of two branches give, of this type."""
+        graphs = []
+        for side, branch in (("yes", yes), ("no", no)):
+            inside = Nodes(self.arrays, f"{self.prefix}{len(self.nodes)}_{side}")
+            inside.constants, inside.weights = self.constants, self.weights
+            value = helper.make_tensor_value_info(inside("Identity", branch(inside)), *kind)
+            graphs.append(helper.make_graph(inside.nodes, inside.prefix, [], [value]))
+        return self("If", condition, then_branch=graphs[0], else_branch=graphs[1])
 
     def weight(self, name: str) -> str:
         self.weights[name] = None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Mapping
+from functools import cache
+from threading import Lock
 from types import ModuleType
 from typing import Any, Protocol
 
@@ -26,6 +28,35 @@ def session(graph: bytes, arrays: Mapping[str, np.ndarray], threads: int) -> Ses
     Raises UserError when the two do not fit.
     """
     return _Session(graph, arrays, threads)
+
+
+class AloneOrBeside:
+    """A graph that is run by all cores where a call comes alone, and by one where it comes beside others.
+
+    The session of the latter is made when it is first wanted: who asks for one thing at a time needs none.
+    """
+
+    def __init__(self, graph: bytes, arrays: Mapping[str, np.ndarray], threads: int = 0):
+        """`threads`, where not 0, are those of either."""
+        self._alone = session(graph, arrays, threads)
+        self._beside = cache(lambda: session(graph, arrays, threads or 1))
+        self.renew_after_fork()
+        renew_in_children(self)
+
+    def renew_after_fork(self) -> None:
+        self._running, self._building = Lock(), Lock()
+
+    def run(self, feed: Mapping[str, np.ndarray], single: bool) -> list[np.ndarray]:
+        """All outputs; `single` if there is so little to do that it should have all cores, unless another has them."""
+        running = self._running
+        if single and running.acquire(blocking=False):
+            try:
+                return self._alone.run(None, feed)
+            finally:
+                running.release()
+        with self._building:
+            beside = self._beside()
+        return beside.run(None, feed)
 
 
 def runtime() -> ModuleType:

@@ -87,7 +87,7 @@ def export_model(folder: Path, precision: str, pack: bool = False) -> None:
 
     With `pack` the weights are stored in 8 bits from then on, half as large; for `precision` int8 they are the same.
     """
-    from textgen.engine.onnx_graph import decoder_graphs
+    from textgen.engine.decoder_graphs import decoder_graphs
     from textgen.engine.onnx_weights import stored_steps
 
     check_precision(precision)

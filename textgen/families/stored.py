@@ -118,7 +118,7 @@ def export_model(folder: Path, precision: str, pack: bool = False) -> None:
         text_model.export_model(folder, precision, pack)
         return
     check_precision(precision)
-    from textgen.engine.onnx_graph import decoder_graphs
+    from textgen.engine.decoder_graphs import decoder_graphs
     from textgen.sequences.encoder_graph import encoder_graph
     from textgen.transformer.graph import transformer_graph
 

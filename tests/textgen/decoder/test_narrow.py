@@ -10,8 +10,8 @@ from tests.helpers.step_models import build
 from textgen.decoder.config import DecoderConfig
 from textgen.decoder.narrow import narrowed
 from textgen.decoder.rnn import RNNDecoder
+from textgen.engine.decoder_graphs import decoder_graphs
 from textgen.engine.onnx import OnnxEngine
-from textgen.engine.onnx_graph import decoder_graphs
 from textgen.engine.onnx_weights import stored_steps
 from textgen.engine.torch import TorchEngine
 from textgen.errors import UserError

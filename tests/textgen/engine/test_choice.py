@@ -114,12 +114,13 @@ def file(name, change):
     return edit
 
 
-def rewritten(name, data):
-    """A graph that is none, of which `model.json` says that it should be there."""
+def rewritten(data):
+    """The graph that a model runs first is none, and `model.json` says that it should be there."""
 
     def edit(folder, other):
-        (folder / f"{name}.onnx").write_bytes(data)
         said = json.loads((folder / bundle.HEADER).read_text())["graphs"]["files"]
+        name = "search" if "start" in said else "step"
+        (folder / f"{name}.onnx").write_bytes(data)
         graphs(files={**said, name: hashlib.sha256(data).hexdigest()})(folder, other)
 
     return edit
@@ -182,8 +183,8 @@ DAMAGE = {
     "an unknown precision": (graphs(precision="int4"), bundle.HEADER, "precision: unknown 'int4'"),
     "a precision in a list": (graphs(precision=["int8"]), bundle.HEADER, "precision"),
     "another precision": (graphs(precision="float32"), bundle.WEIGHTS, "does not fit the weights"),
-    "a graph that is none": (rewritten("step", b"<!DOCTYPE html>\n"), bundle.WEIGHTS, "does not fit"),
-    "a graph of nothing": (rewritten("step", b""), bundle.WEIGHTS, "does not fit"),
+    "a graph that is none": (rewritten(b"<!DOCTYPE html>\n"), bundle.WEIGHTS, "does not fit"),
+    "a graph of nothing": (rewritten(b""), bundle.WEIGHTS, "does not fit"),
 }
 
 

@@ -1,0 +1,23 @@
+"""All ONNX graphs of a decoder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from textgen.decoder.config import DecoderConfig
+from textgen.engine.onnx_graph import decoder_graph, start_graph
+from textgen.engine.onnx_weights import decoder_arrays
+from textgen.engine.search_graph import search_graph
+from textgen.engine.write_graph import write_graph
+
+
+def decoder_graphs(
+    config: DecoderConfig, weights: Mapping[str, np.ndarray], precision: str
+) -> dict[str, bytes]:
+    """All graphs of a decoder with `weights`, its state dict, by name. Raises UserError for an unknown precision."""
+    arrays = decoder_arrays(config, weights, precision)
+    graphs = {name: decoder_graph(config, arrays, whole=name == "read") for name in ("step", "read")}
+    graphs |= {"search": search_graph(config, arrays), "write": write_graph(config, arrays)}
+    return graphs | ({"start": start_graph(config, arrays)} if config.context_size else {})
