@@ -7,7 +7,7 @@ from typing import Annotated
 
 from tyro.conf import arg
 
-from captioner.network.decoding import DecodingConfig
+from captioner.network.decoding_config import DecodingConfig
 from textgen.errors import UserError
 
 FORMATS = ("jsonl", "parquet")

@@ -13,10 +13,10 @@ from captioner.data.readable import named, unreadable
 from captioner.data.several import load_datasets
 from captioner.metrics import Corpus
 from captioner.network.confidence import FEATURES, Calibration, Confidence, Usual, caption_features
-from captioner.network.decoding import DEFAULT_DECODING
+from captioner.network.decoding_config import DEFAULT_DECODING
 from captioner.network.stored import BOX, KIND
 from captioner.pictures.load import picture_pixels
-from captioner.score import check_report
+from captioner.score_config import check_report
 from captioner.training.odd_pictures import odd_pictures
 from textgen.classification.reliability import expected_error, reliability
 from textgen.errors import UserError

@@ -16,7 +16,8 @@ from PIL import Image
 
 from captioner.languages import check_language, in_language
 from captioner.network.confidence import Confidence
-from captioner.network.decoding import DEFAULT_DECODING, Caption, DecodingConfig, decode, search_beams
+from captioner.network.decoding import Caption, decode, search_beams
+from captioner.network.decoding_config import DEFAULT_DECODING, DecodingConfig
 from captioner.network.eyes import Eyes
 from captioner.network.stored import BOX, load_model
 from captioner.pictures.load import Copy, Source, own_copy, picture_pixels

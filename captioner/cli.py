@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from captioner.many_commands import BulkCommand, ServeCommand
-from captioner.network.decoding import Caption, DecodingConfig
-from captioner.score import ReportConfig
+from captioner.network.decoding_config import DecodingConfig
+from captioner.score_config import ReportConfig
 from captioner.training.config import TrainConfig
 from textgen import command_line
 from textgen.engine.choice import require_train
@@ -20,6 +20,7 @@ from textgen.output import complain, print_json
 
 Model = Annotated[str | None, arg(metavar="NAME|DIR")]
 if TYPE_CHECKING:
+    from captioner.network.decoding import Caption
     from captioner.pictures.refusals import ImageLimits
 
 MaxMegapixels = Annotated[float | None, arg(metavar="N")]
@@ -194,7 +195,7 @@ class EvaluateCommand:
         from captioner.evaluate import evaluate
         from captioner.network.stored import BOX
         from captioner.pictures.refusals import ImageLimits
-        from captioner.score import check_report
+        from captioner.score_config import check_report
         from textgen.storage.bundle import model_files
         from textgen.storage.files import check_output
 

@@ -12,9 +12,11 @@ from captioner.caption import Captioner
 from captioner.data.examples import Dataset, Example
 from captioner.data.readable import named
 from captioner.metrics import Corpus
-from captioner.network.decoding import Caption, DecodingConfig
+from captioner.network.decoding import Caption
+from captioner.network.decoding_config import DecodingConfig
 from captioner.pictures.refusals import ImageError, ImageLimits
-from captioner.score import ReportConfig, check_report, full_report, write_page
+from captioner.score import full_report, write_page
+from captioner.score_config import ReportConfig, check_report
 from textgen.errors import Interrupted, UserError
 from textgen.storage.files import atomic_write, check_output
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from textgen.decoding.sampling import log_softmax
 from textgen.errors import UserError
-from textgen.generator import GeneratedText, GenerationConfig, TextGenerator
+from textgen.generation_config import GenerationConfig
+from textgen.generator import GeneratedText, TextGenerator
 from textgen.text.encoding import start_of_text
 
 

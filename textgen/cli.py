@@ -11,10 +11,9 @@ from typing import Annotated, Any
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from textgen import command_line
-from textgen.decoding.likelihood import EXACT
 from textgen.engine.choice import require_train
 from textgen.errors import UserError
-from textgen.generator import GenerationConfig
+from textgen.generation_config import GenerationConfig
 from textgen.line_commands import BlendCommand, CompareCommand, FillCommand, TrainFamilyCommand
 from textgen.output import as_text, complain, print_json
 from textgen.sentence_commands import (
@@ -25,7 +24,7 @@ from textgen.sentence_commands import (
     TrainPairsCommand,
     TranslateCommand,
 )
-from textgen.sweep import SweepConfig
+from textgen.sweep_config import SweepConfig
 from textgen.training.config import TrainConfig
 
 Model = Annotated[str | None, arg(metavar="NAME|DIR")]
@@ -139,6 +138,7 @@ class EvaluateCommand:
     """Print one JSON document."""
 
     def run(self) -> int:
+        from textgen.decoding.likelihood import EXACT
         from textgen.evaluate import evaluate
         from textgen.generator import TextGenerator
 

@@ -106,6 +106,8 @@ def _parse(
 ) -> Command:
     import tyro
 
+    # Parsers of the other commands take as long as all else until the command begins.
+    commands = {argv[0]: commands[argv[0]]} if argv and argv[0] in commands else commands
     shown = io.StringIO()
     try:
         with contextlib.redirect_stderr(shown):

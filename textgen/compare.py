@@ -10,15 +10,14 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
-from tyro.conf import arg
 
+from textgen.compare_config import CompareConfig
 from textgen.engine.text_model import BOX
 from textgen.errors import UserError
-from textgen.generator import GenerationConfig, TextGenerator
+from textgen.generator import TextGenerator
 from textgen.storage.box import size_of
 from textgen.text.kneser_ney import LineNgrams
 from textgen.text.tokenizer import EOS, CharTokenizer, ProseTokenizer, Tokenizer
@@ -30,31 +29,6 @@ _SELF_BLEU = 200  # samples, each against the others
 _LONGEST = {"word": 60, "char": 400}  # tokens of a sample
 _MOST_COPIED = 12  # words of a copied stretch that is looked for
 _LEAST = 100  # lines of either kind
-
-
-@dataclass(frozen=True)
-class CompareConfig:
-    """What is compared."""
-
-    samples: int = 1000
-    """Lines of each model at each temperature."""
-    temperatures: Annotated[tuple[float, ...], arg(metavar="T...")] = (0.6, 0.8, 1.0, 1.2)
-    """At which they are written; the table is of 1, or of the nearest to it."""
-    judged: int = 1000
-    """Held-out lines whose nats are told, spread over all of them."""
-    seed: int = 0
-    """Of the samples; the same for every model."""
-
-    def __post_init__(self) -> None:
-        if not self.temperatures:
-            raise UserError("temperatures: give one or more")
-        for temperature in self.temperatures:
-            GenerationConfig(1, temperature)
-        for name, least in (("samples", 20), ("judged", 1)):
-            if getattr(self, name) < least:
-                raise UserError(f"{name}: {getattr(self, name)} must be {least} or more")
-        if self.seed < 0:
-            raise UserError(f"seed: {self.seed} must be 0 or more")
 
 
 def compare(

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from textgen.compare import CompareConfig
+from textgen.compare_config import CompareConfig
 from textgen.engine.choice import require_train
 from textgen.errors import UserError
 from textgen.families.training_config import FamilyConfig

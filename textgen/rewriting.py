@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from textgen.decoding.generate import Generated
-from textgen.decoding.sampling import GREEDY, SamplingConfig
+from textgen.decoding.settings import GREEDY, SamplingConfig
 from textgen.errors import UserError
 from textgen.families.diffusion import MASK, line_of
 from textgen.families.latent import LatentWriter

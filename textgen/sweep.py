@@ -5,16 +5,14 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
-from tyro.conf import arg
 
-from textgen.errors import UserError
-from textgen.generator import GeneratedText, GenerationConfig, TextGenerator
+from textgen.generator import GeneratedText, TextGenerator
 from textgen.report.plots import new_figure, save_png
+from textgen.sweep_config import SweepConfig
 from textgen.text.tokenizer import CharTokenizer
 
 _SHOWN = 160  # characters of a text in the table
@@ -22,26 +20,6 @@ PROMPTS = {
     "char": ("ROMEO:\n", "To be, or not to be", "The king", "O, ", "My lord, "),
     "word": ("It was", "She said", "Holmes looked", "In the morning", "My dear"),
 }
-
-
-@dataclass(frozen=True)
-class SweepConfig:
-    """What is compared."""
-
-    temperatures: Annotated[tuple[float, ...], arg(metavar="T...")] = (0.0, 0.3, 0.8, 1.0, 1.3, 1.8)
-    """0 is greedy."""
-    length: int = 1000
-    """Characters, or words of a word model, of each text: cycles take some to show."""
-    n: Annotated[int, arg(aliases=("-n",))] = 1
-    """Texts of each prompt at each temperature; the first is shown."""
-    seed: int = 0
-    """The same for every temperature."""
-
-    def __post_init__(self) -> None:
-        if not self.temperatures:
-            raise UserError("temperatures: give one or more")
-        for temperature in self.temperatures:
-            GenerationConfig(self.length, temperature, seed=self.seed)
 
 
 class Copied(TypedDict):

@@ -7,7 +7,7 @@ from typing import Any, Literal, TypedDict
 
 import streamlit as st
 
-from captioner.network.decoding import DecodingConfig
+from captioner.network.decoding_config import DecodingConfig
 
 
 class Kept(TypedDict):

@@ -21,7 +21,7 @@ from app.work.photos import EXAMPLES, Album, Photo, caption_photos, waiting
 from app.work.resources import chosen_captioner, gate
 from app.work.sessions import let_go
 from captioner import Captioner
-from captioner.network.decoding import DecodingConfig
+from captioner.network.decoding_config import DecodingConfig
 from captioner.report import exports
 from textgen.errors import UserError
 from textgen.output import json_text

@@ -15,9 +15,9 @@ from app.work.scoring import Files, Scored, score_model, score_uploads
 from captioner.data.sets import SPLITS
 from captioner.evaluate import Found
 from captioner.metrics.stopping import Check
-from captioner.network.decoding import DecodingConfig
+from captioner.network.decoding_config import DecodingConfig
 from captioner.network.stored import BOX
-from captioner.score import ReportConfig
+from captioner.score_config import ReportConfig
 from textgen.errors import UserError
 
 _SCORED = "evaluate_scored_"  # begins the keys of a session, one a way

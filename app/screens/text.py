@@ -23,7 +23,8 @@ from app.work.writing import TEMPERATURES, Task, Written, other_words, write
 from textgen.alternatives import Place
 from textgen.decoding.writing import StepWriter
 from textgen.engine.text_model import BOX
-from textgen.generator import GeneratedText, GenerationConfig, TextGenerator
+from textgen.generation_config import GenerationConfig
+from textgen.generator import GeneratedText, TextGenerator
 from textgen.sweep import PROMPTS
 from textgen.text.tokenizer import CharTokenizer
 

@@ -13,7 +13,8 @@ import numpy as np
 
 from app.work.limits import limits
 from captioner.caption import Captioner
-from captioner.network.decoding import Caption, DecodingConfig
+from captioner.network.decoding import Caption
+from captioner.network.decoding_config import DecodingConfig
 from captioner.pictures.files import printable
 from captioner.pictures.load import load_image, picture_pixels
 from captioner.pictures.refusals import ImageError

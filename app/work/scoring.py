@@ -14,8 +14,9 @@ from captioner import Captioner
 from captioner.data.examples import load_dataset
 from captioner.evaluate import Watch, evaluate
 from captioner.metrics.stopping import Check, go_on
-from captioner.network.decoding import DecodingConfig
-from captioner.score import ReportConfig, score
+from captioner.network.decoding_config import DecodingConfig
+from captioner.score import score
+from captioner.score_config import ReportConfig
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 
 from textgen.alternatives import Place, alternatives
-from textgen.generator import GeneratedText, GenerationConfig, TextGenerator
+from textgen.generation_config import GenerationConfig
+from textgen.generator import GeneratedText, TextGenerator
 
 TEMPERATURES = (0.0, 0.3, 0.8, 1.0, 1.3)
 """From the most likely text to a wild one."""

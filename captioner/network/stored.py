@@ -97,10 +97,7 @@ def load_model(folder: Path, engine: str) -> Loaded:
 
         again = f"captioner export {folder}"
         model: StepModel = OnnxEngine.of(config, stored, again, prefix=DECODER)
-        name = ENCODER_INT8 if ENCODER_INT8 in read_graphs(stored, again).files else ENCODER
-        graph = read_graphs(stored, again, [name]).files[name]
-        with bundle.describing(folder / bundle.WEIGHTS):
-            see = onnx_eyes(graph, _eyes_weights(stored.weights, name))
+        see = _onnx_eyes(stored, again)
         workers = os.cpu_count() or 1
     else:
         from textgen.engine.torch import TorchEngine
@@ -110,6 +107,13 @@ def load_model(folder: Path, engine: str) -> Loaded:
     with bundle.describing(folder / bundle.HEADER):
         confidence = Confidence.from_json(stored.header.get("confidence"), config.context_size)
     return Loaded(see, model, tokenizer, size, stored.header, stored.hash, workers, confidence)
+
+
+def _onnx_eyes(stored: bundle.Bundle, again: str) -> Eyes:
+    name = ENCODER_INT8 if ENCODER_INT8 in read_graphs(stored, again).files else ENCODER
+    graph = read_graphs(stored, again, [name]).files[name]
+    with bundle.describing(stored.folder / bundle.WEIGHTS):
+        return onnx_eyes(graph, _eyes_weights(stored.weights, name))
 
 
 def _eyes_weights(weights: Weights, graph: str) -> dict[str, np.ndarray]:

@@ -37,6 +37,7 @@ from textgen.storage.typed import shown
 warnings.filterwarnings("ignore", module=r"PIL\.", append=True)
 
 # Pillow opens 43 formats, some through outside programs (EPS); MPO, the two-picture JPEG, opens as JPEG.
+_COMMON = b"\xff\xd8", b"\x89PNG"  # what JPEG and PNG begin with
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
 ANIMATED, PAGES = "animated: first frame", "several pages: first page"
 NOTES = {"GIF": ANIMATED, "WEBP": ANIMATED, "PNG": ANIMATED, "AVIF": ANIMATED, "TIFF": PAGES}
@@ -250,7 +251,10 @@ def _all_of(file: BinaryIO, max_bytes: int) -> bytes:
 
 
 def _open(data: bytes, limits: ImageLimits) -> Image.Image:
-    Image.init()  # so that a format which this Pillow lacks is left out rather than a KeyError
+    # A format which this Pillow lacks is left out rather than a KeyError; most photos need not wait for rare ones.
+    Image.preinit()
+    if not data.startswith(_COMMON):
+        Image.init()
     formats = [name for name in FORMATS if name in Image.OPEN]
     if is_heic(data):
         try:

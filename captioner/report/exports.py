@@ -10,7 +10,8 @@ from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-from captioner.network.decoding import Caption, DecodingConfig
+from captioner.network.decoding import Caption
+from captioner.network.decoding_config import DecodingConfig
 from captioner.pictures.files import SUFFIXES
 from captioner.pictures.refusals import ImageError
 from textgen.output import as_text

@@ -13,7 +13,8 @@ from fastapi import Depends, FastAPI, Query, Request
 from fastapi.responses import PlainTextResponse, Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from captioner.network.decoding import Caption, DecodingConfig
+from captioner.network.decoding import Caption
+from captioner.network.decoding_config import DecodingConfig
 from captioner.pictures.refusals import ImageError, ImageLimits
 from captioner.report.exports import captions_document
 from captioner.service.answers import DESCRIBED, Refused, add_handlers, of_image
@@ -23,7 +24,7 @@ from captioner.service.models import Models
 from captioner.service.turns import Batches, Turns
 from captioner.service.watching import Figures, Watched
 from captioner.version import __version__
-from textgen.generator import GenerationConfig
+from textgen.generation_config import GenerationConfig
 
 T = TypeVar("T")
 _PIECES = 16  # tokens of a streamed text that are generated in a turn

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from captioner.network.decoding import Caption, DecodingConfig
+from captioner.network.decoding import Caption
+from captioner.network.decoding_config import DecodingConfig
 from captioner.pictures.load import Source
 from captioner.pictures.refusals import ImageError, ImageLimits
 from textgen.classification.classifier import Classifier

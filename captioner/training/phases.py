@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from captioner.data.examples import Dataset, Example
 from captioner.metrics import SCORES, CiderD, corpus_report
 from captioner.network.card import source_score
-from captioner.network.decoding import DEFAULT_DECODING, decode
+from captioner.network.decoding import decode
+from captioner.network.decoding_config import DEFAULT_DECODING
 from captioner.network.model import CaptionModel
 from captioner.network.stored import BOX, read_model
 from captioner.pictures.load import picture_pixels
@@ -22,9 +23,8 @@ from captioner.training.batches import CaptionBatch, FeatureBatches, PictureBatc
 from captioner.training.config import TrainConfig
 from captioner.training.features import CachedFeatures
 from textgen.decoder.rnn import RNNDecoder
-from textgen.decoding.constraints import Constraints
 from textgen.decoding.generate import generate
-from textgen.decoding.sampling import SamplingConfig
+from textgen.decoding.settings import Constraints, SamplingConfig
 from textgen.engine.torch import TorchEngine
 from textgen.errors import UserError
 from textgen.storage.bundle import Header

@@ -7,7 +7,7 @@ from pathlib import Path
 from captioner.caption import Captioner
 from captioner.data.examples import load_dataset
 from captioner.evaluate import evaluate
-from captioner.network.decoding import DecodingConfig
+from captioner.network.decoding_config import DecodingConfig
 
 
 def measure(data: Path, model: Path | None) -> dict:

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from textgen.decoding.sampling import SamplingConfig, sample
+from textgen.decoding.sampling import sample
+from textgen.decoding.settings import SamplingConfig
 
 TEMPERATURE = 0.8
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from captioner.caption import Captioner
-from captioner.network.decoding import DecodingConfig
+from captioner.network.decoding_config import DecodingConfig
 from captioner.pictures.load import picture_pixels
 from tests.benchmarks.our_models import random_engine
 from tests.benchmarks.sample_photos import photos

@@ -151,7 +151,8 @@ def _table(name: str) -> Judge:
     truth = {f"{n}.jpg": [f"a dog runs over field {n}", "an animal outside"] for n in range(20)}
 
     def judge(data: bytes, folder: Path) -> str:
-        from captioner.score import ReportConfig, score
+        from captioner.score import score
+        from captioner.score_config import ReportConfig
 
         (folder / name).write_bytes(data)
         (folder / "truth.json").write_text(json.dumps(truth))

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from captioner.caption import Captioner
-from captioner.network.decoding import DecodingConfig
+from captioner.network.decoding_config import DecodingConfig
 from captioner.pictures.load import picture_pixels
 from tests.benchmarks.apart import processes
 from tests.benchmarks.our_models import captioner_engine, stored_precision, with_engine

@@ -19,7 +19,8 @@ from tests.benchmarks.timing import Contender, alternate, asked, spread
 from textgen.decoding.generate import stream
 from textgen.engine.onnx import OnnxEngine
 from textgen.engine.onnx_weights import decoder_arrays
-from textgen.generator import GenerationConfig, TextGenerator
+from textgen.generation_config import GenerationConfig
+from textgen.generator import TextGenerator
 from textgen.storage.graphs import PRECISIONS
 
 HIDDEN, LAYERS = 512, 2

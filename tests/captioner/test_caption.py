@@ -14,7 +14,7 @@ from PIL import Image, ImageSequence
 
 from captioner import Captioner
 from captioner.evaluate import evaluate, save_predictions
-from captioner.network.decoding import DecodingConfig
+from captioner.network.decoding_config import DecodingConfig
 from captioner.pictures.refusals import ImageError
 from tests.conftest import draw
 from tests.helpers.image_files import encoded

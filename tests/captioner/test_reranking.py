@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from captioner.network.decoding import DecodingConfig
+from captioner.network.decoding_config import DecodingConfig
 from captioner.reranking import reranker
 from tests.helpers.families import trained
 from textgen.decoding.generate import Generated

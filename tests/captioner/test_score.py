@@ -11,7 +11,8 @@ import sacrebleu
 
 from captioner.cli import main
 from captioner.metrics import SCORES, corpus_report
-from captioner.score import ReportConfig, score
+from captioner.score import score
+from captioner.score_config import ReportConfig
 from tests.conftest import draw
 from tests.helpers.captioned_folders import table, write
 from tests.helpers.command_lines import assert_one_line_of, run_command

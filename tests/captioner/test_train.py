@@ -20,7 +20,7 @@ from captioner import Captioner
 from captioner.data.examples import Example, load_dataset
 from captioner.evaluate import evaluate
 from captioner.metrics import SCORES
-from captioner.network.decoding import DecodingConfig
+from captioner.network.decoding_config import DecodingConfig
 from captioner.train import train
 from captioner.training.augmentation import augment, can_mirror
 from captioner.training.batches import CaptionBatch, FeatureBatches, PictureBatches

@@ -8,7 +8,8 @@ import pytest
 from tests.helpers.families import LINES, corpus, trained
 from tests.helpers.text_models import generator as text_model
 from tests.helpers.text_models import run
-from textgen.compare import CompareConfig, _Judges, compare
+from textgen.compare import _Judges, compare
+from textgen.compare_config import CompareConfig
 from textgen.errors import UserError
 from textgen.generator import TextGenerator
 from textgen.report.comparison import comparison_page, table

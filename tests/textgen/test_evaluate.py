@@ -10,7 +10,8 @@ import pytest
 import textgen.train
 from tests.helpers.text_models import assert_one_line, corpus, generator, lines, run, story, trained
 from textgen.errors import Interrupted
-from textgen.sweep import PROMPTS, SweepConfig, cycles, sweep
+from textgen.sweep import PROMPTS, cycles, sweep
+from textgen.sweep_config import SweepConfig
 
 TRAIN = (
     "--hidden 16 --embedding 8 --layers 1 --batch 8 --sequence 25 --epochs 1 --device cpu --precision float32"

@@ -7,7 +7,8 @@ import pytest
 from tests.helpers.paths import MODELS, SHARED
 from textgen.evaluate import evaluate
 from textgen.generator import TextGenerator
-from textgen.sweep import SweepConfig, sweep
+from textgen.sweep import sweep
+from textgen.sweep_config import SweepConfig
 from textgen.text.tokenizer import SPECIAL_TOKENS
 
 pytestmark = pytest.mark.slow  # reads novels with the models in the box

@@ -8,9 +8,10 @@ from typing import Protocol
 
 import numpy as np
 
-from textgen.decoding.constraints import Constraints, check_fits, constrain
+from textgen.decoding.constraints import check_fits, constrain
 from textgen.decoding.generate import Generated
 from textgen.decoding.sampling import normalizer
+from textgen.decoding.settings import Constraints
 from textgen.engine.protocol import Continuations, Rules, Searching, StepModel
 from textgen.errors import UserError
 

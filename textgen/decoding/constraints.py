@@ -3,44 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 
+from textgen.decoding.settings import Constraints
 from textgen.errors import UserError
-
-
-@dataclass(frozen=True)
-class Constraints:
-    """What may come next, for sampling and beams alike."""
-
-    banned: tuple[int, ...] = ()
-    """Ids never produced."""
-    required: tuple[int, ...] = ()
-    """Ids that must appear before the end; pressed in at the last moment if they never come."""
-    not_final: tuple[int, ...] = ()
-    """Ids after which the text may not end, such as `a` or `with`."""
-    min_length: int = 0
-    """Tokens before the end is allowed."""
-    repetition_penalty: float = 1.0
-    """Divides the logits of tokens produced before (Keskar et al. 2019); 1 is off."""
-    repetition_window: int = 0
-    """How many tokens back that looks; 0 looks at all. Of characters, all have soon been produced."""
-    no_repeat_ngram: int = 0
-    """No n-gram of this many tokens twice; 0 is off."""
-
-    def __post_init__(self) -> None:
-        for name in ("banned", "required", "not_final"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
-        # Further out the products overflow and leave a row without a candidate.
-        if not 0.01 <= self.repetition_penalty <= 100:
-            raise UserError(f"repetition_penalty: {self.repetition_penalty} is outside 0.01 to 100")
-        for name, zero in (("no_repeat_ngram", "off"), ("repetition_window", "all")):
-            if getattr(self, name) < 0:
-                raise UserError(f"{name}: {getattr(self, name)} must be 0 ({zero}) or more")
-        if clash := set(self.required) & set(self.banned):
-            raise UserError(f"required: {sorted(clash)[0]} is banned too")
 
 
 def constrain(

@@ -12,8 +12,9 @@ from typing import NamedTuple, Required, TypedDict, Unpack
 
 import numpy as np
 
-from textgen.decoding.constraints import Constraints, check_fits, constrain
-from textgen.decoding.sampling import GREEDY, SamplingConfig, log_probs_of, sample, uniform_rows
+from textgen.decoding.constraints import check_fits, constrain
+from textgen.decoding.sampling import log_probs_of, sample, uniform_rows
+from textgen.decoding.settings import GREEDY, Constraints, SamplingConfig
 from textgen.engine.protocol import Choice, State, StepModel, WritingItself
 from textgen.text.tokenizer import PAD
 

@@ -2,47 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import secrets
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
+from textgen.decoding.settings import SamplingConfig
 from textgen.errors import UserError
 
 _BLOCK = 64  # uniforms drawn a row at a time
 _PART = 128  # weights added up at a time
-
-
-@dataclass(frozen=True)
-class SamplingConfig:
-    """How one of the possible tokens is chosen."""
-
-    temperature: float = 1.0
-    """Logits are divided by it; 0 takes the most likely token, whatever else is set."""
-    top_k: int = 0
-    """Keep the k most likely tokens; 0 keeps all."""
-    top_p: float = 1.0
-    """Keep the fewest tokens whose probabilities reach p (Holtzman et al. 2020); at least one."""
-    min_p: float = 0.0
-    """Drop tokens less likely than this share of the most likely one."""
-
-    def __post_init__(self) -> None:
-        if math.isnan(self.temperature) or self.temperature < 0 or math.isinf(self.temperature):
-            raise UserError(f"temperature: {self.temperature} must be 0 (greedy) or a positive number")
-        if self.top_k < 0:
-            raise UserError(f"top_k: {self.top_k} must be 0 (all) or more")
-        for name in ("top_p", "min_p"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise UserError(f"{name}: {getattr(self, name)} is outside 0 to 1")
-
-    @property
-    def greedy(self) -> bool:
-        return self.temperature == 0
-
-
-GREEDY = SamplingConfig(temperature=0)
 
 
 def normalizer(logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

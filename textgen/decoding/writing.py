@@ -10,10 +10,9 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from textgen.decoding.constraints import Constraints
 from textgen.decoding.generate import Column, Options, stream
 from textgen.decoding.likelihood import EXACT, Score, line_nats, stream_nats
-from textgen.decoding.sampling import SamplingConfig
+from textgen.decoding.settings import Constraints, SamplingConfig
 from textgen.engine.protocol import StepModel
 from textgen.errors import UserError
 from textgen.text.encoding import Encoded, start_of_text

@@ -8,12 +8,13 @@ import numpy as np
 
 from textgen.decoder.config import CELL_SIZES, DecoderConfig
 from textgen.storage.graphs import check_precision
-from textgen.storage.weights import rounded
+from textgen.storage.weights import Weights, rounded
 
 _START = ("initial", "key", "value", "summary")  # products of the context
 # Steps of a rounded weight on either side of 0: with more, the sums of two products in a byte's width overflow on
 # processors without VNNI (a state has 255 steps: 2 x 255 x 64 < 2^15).
 STEPS = 64
+_PART = 256  # rows of a gate table that are made at a time
 _TABLE_BYTES = 8_000_000  # of a gate table; a larger one costs more memory than the product it saves
 _ROUNDED_TABLE_BYTES = 32_000_000  # of one in int8, which takes as much as the embedding
 
@@ -30,46 +31,54 @@ def decoder_arrays(
     check_precision(precision)
     arrays: dict[str, np.ndarray] = {}
 
-    def product(name: str, weight: np.ndarray, bias: np.ndarray) -> None:
-        """y = x @ weight.T + bias, as torch has it: `weight` (N, K)."""
+    weights = weights if isinstance(weights, Weights) else Weights(weights)
+
+    def product(name: str, of: str, bias: np.ndarray, times: float = 1) -> None:
+        """y = x @ weight.T + bias, as torch has it: the weight `of` (N, K), each number so many `times`."""
         if precision == "int8":
-            steps, scale = rounded(weight, STEPS)
-            arrays[name], arrays[f"{name}.scale"] = steps.T, scale
+            steps, scale = weights.rounded(of, STEPS)
+            arrays[name], arrays[f"{name}.scale"] = steps.T, scale * np.float32(times)
         else:
-            arrays[name] = np.ascontiguousarray(weight.T)
+            arrays[name] = weights[of].T * np.float32(times)
         arrays[f"{name}.bias"] = bias
 
     gates = CELL_SIZES[config.cell].gates * config.hidden_size
     for layer in range(config.num_layers):
-        of = f"layers.{layer}."
-        product(f"recurrent{layer}", weights[of + "weight_hh_l0"], weights[of + "bias_hh_l0"])
-        size = config.vocab_size * gates
+        at = f"layers.{layer}."
+        product(f"recurrent{layer}", at + "weight_hh_l0", weights[at + "bias_hh_l0"])
+        size, bias = config.vocab_size * gates, weights[at + "bias_ih_l0"]
         if layer == 0 and (
             4 * size <= _TABLE_BYTES or (precision == "int8" and size <= _ROUNDED_TABLE_BYTES)
         ):
-            table = weights["embedding.weight"] @ weights[of + "weight_ih_l0"].T + weights[of + "bias_ih_l0"]
-            if 4 * size > _TABLE_BYTES:
-                table, scale = rounded(table, 127)
-                arrays["table.scale"] = scale[:, None]
-            arrays["table"] = table
+            embedding, matrix = weights["embedding.weight"], weights[at + "weight_ih_l0"].T
+            if 4 * size <= _TABLE_BYTES:
+                arrays["table"] = embedding @ matrix + bias
+                continue
+            # A part at a time: all of it in float32 would take four times the memory, and longer to come than to be filled.
+            parts = [
+                rounded(embedding[start : start + _PART] @ matrix + bias, 127)
+                for start in range(0, config.vocab_size, _PART)
+            ]
+            arrays["table"] = np.concatenate([whole for whole, _ in parts])
+            arrays["table.scale"] = np.concatenate([scale for _, scale in parts])[:, None]
             continue
         if layer == 0:
             largest = np.abs(weights["embedding.weight"]).max() or np.float32(1)
             arrays["embedding"] = weights["embedding.weight"] / largest
-            product("input0", weights[of + "weight_ih_l0"] * largest, weights[of + "bias_ih_l0"])
+            product("input0", at + "weight_ih_l0", bias, times=float(largest))
             continue
-        product(f"input{layer}", weights[of + "weight_ih_l0"], weights[of + "bias_ih_l0"])
+        product(f"input{layer}", at + "weight_ih_l0", bias)
     if config.context_size:
         for name in ("query", "initial", "key", "value"):
-            product(name, weights[f"{name}.weight"], weights[f"{name}.bias"])
+            product(name, f"{name}.weight", weights[f"{name}.bias"])
         if config.summary_size:
-            product("summary", weights["summary.weight"], np.zeros(config.summary_size, np.float32))
+            product("summary", "summary.weight", np.zeros(config.summary_size, np.float32))
     if config.tie_embeddings:
         if "project.weight" in weights:
-            product("project", weights["project.weight"], weights["project.bias"])
-        product("output", weights["embedding.weight"], weights["output_bias"])
+            product("project", "project.weight", weights["project.bias"])
+        product("output", "embedding.weight", weights["output_bias"])
     else:
-        product("output", weights["project.weight"], weights["project.bias"] + weights["output_bias"])
+        product("output", "project.weight", weights["project.bias"] + weights["output_bias"])
     return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
 
 

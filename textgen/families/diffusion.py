@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from textgen.decoding.sampling import SamplingConfig, log_softmax, normalizer, sample
+from textgen.decoding.sampling import log_softmax, normalizer, sample
+from textgen.decoding.settings import SamplingConfig
 from textgen.errors import UserError
 from textgen.text.tokenizer import BOS, EOS, PAD, UNK
 

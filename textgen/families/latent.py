@@ -12,10 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from textgen.decoding.constraints import Constraints
 from textgen.decoding.generate import Column, Generated, generate, stream
 from textgen.decoding.likelihood import BOUND
-from textgen.decoding.sampling import GREEDY, SamplingConfig
+from textgen.decoding.settings import GREEDY, Constraints, SamplingConfig
 from textgen.decoding.writing import LineWriter, Writing, drawn_seed
 from textgen.engine.protocol import StepModel
 from textgen.errors import UserError

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from textgen.decoder.config import DecoderConfig
 from textgen.decoder.rnn import RNNDecoder
 from textgen.decoding.generate import generate
-from textgen.decoding.sampling import SamplingConfig
+from textgen.decoding.settings import SamplingConfig
 from textgen.engine.torch import TorchEngine
 from textgen.families.critic import Critic
 from textgen.families.diffusion import MASK, filled, hidden, spread

@@ -7,10 +7,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from textgen.decoding.constraints import Constraints
 from textgen.decoding.generate import Column
 from textgen.decoding.likelihood import BOUND
-from textgen.decoding.sampling import GREEDY, SamplingConfig
+from textgen.decoding.settings import GREEDY, Constraints, SamplingConfig
 from textgen.decoding.writing import LineWriter, Writing, drawn_seed
 from textgen.errors import UserError
 from textgen.families.diffusion import MASK, Denoise, Stage, bound, filled, line_of, reveal

@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from textgen.decoding.constraints import Constraints
-from textgen.decoding.sampling import SamplingConfig
+from textgen.decoding.settings import Constraints, SamplingConfig
 from textgen.decoding.writing import StepWriter, Writer, Writing, score
 from textgen.engine import text_model
 from textgen.engine.torch import TorchEngine

@@ -15,15 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from textgen.errors import UserError
 from textgen.storage.files import atomic_write
 from textgen.storage.typed import missing, why_unreadable
-from textgen.storage.weights import Rounding, Weights, pack
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import nn
+
+    from textgen.storage.weights import Rounding, Weights
 
 FORMAT = 2
 _FLOAT16_FORMAT = 1  # all that programs of before knew
@@ -60,6 +60,8 @@ def write(
     The weights in `steps` are stored in 8 bits, as `weights.pack` has it.
     """
     from safetensors.numpy import save
+
+    from textgen.storage.weights import pack
 
     data = save(pack(weights, steps))
     forget_graphs(folder)
@@ -136,6 +138,8 @@ def read(folder: Path, kind: str) -> Bundle:
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
+    from textgen.storage.weights import Weights
+
     header = read_header(folder, kind)
     path = folder / WEIGHTS
     try:
@@ -147,9 +151,8 @@ def read(folder: Path, kind: str) -> Bundle:
         raise UserError(f"{path}: not a safetensors file, or truncated") from error
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
-    for name, array in weights.items():
-        if not np.isfinite(array).all():
-            raise UserError(f"{path}: {name!r} holds NaN or infinite numbers")
+    if name := weights.not_finite():
+        raise UserError(f"{path}: {name!r} holds NaN or infinite numbers")
     return Bundle(folder, header, weights, hashlib.sha256(data).hexdigest())
 
 

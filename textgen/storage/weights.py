@@ -9,6 +9,7 @@ import numpy as np
 from textgen.errors import UserError
 
 SCALE = ".scale"  # what the name of a row's scales ends with
+_BLOCK = 1 << 18  # numbers that are rounded at a time
 
 
 class Weights(Mapping[str, np.ndarray]):
@@ -53,6 +54,27 @@ class Weights(Mapping[str, np.ndarray]):
             {name[size:]: array for name, array in self._stored.items() if name.startswith(prefix)}
         )
 
+    def not_finite(self) -> str | None:
+        """The first that holds NaN or infinity, if any does; without making all of them."""
+        for name in self._names:
+            array = self._stored[name]
+            with np.errstate(over="ignore", invalid="ignore"):
+                # Of whole numbers none is larger than 128.
+                wide = self._stored[name + SCALE].astype(np.float32) * 128 if array.dtype == np.int8 else array
+                finite = np.isfinite(wide if wide.dtype.itemsize <= 4 else wide.astype(np.float32)).all()
+            if not finite:
+                return name
+        return None
+
+    def rounded(self, name: str, steps: int) -> tuple[np.ndarray, np.ndarray]:
+        """As the function `rounded` makes it: of what is stored so, without a way round by float32."""
+        if rows := self.rows(name):
+            whole, scale = rows[0], rows[1].astype(np.float32)
+            largest = np.abs(whole.reshape(len(whole), -1).astype(np.int16)).max(axis=1, initial=0)
+            if ((largest == steps) | (largest == 0)).all():
+                return whole, np.where(largest, scale, np.float32(0))
+        return rounded(self[name], steps)
+
     def rows(self, name: str) -> tuple[np.ndarray, np.ndarray] | None:
         """The whole numbers and their scales (rows,), where `name` is stored so."""
         array = self._stored[name]
@@ -91,7 +113,13 @@ def rounded(array: np.ndarray, steps: int) -> tuple[np.ndarray, np.ndarray]:
     What is rounded once is rounded to the same numbers again.
     """
     rows = array.reshape(len(array), -1)
-    scale = (np.abs(rows).max(axis=1) / steps).astype(np.float32)
-    with np.errstate(invalid="ignore"):  # of what is not finite, which `pack` refuses by name
-        whole = np.rint(rows / np.where(scale > 0, scale, 1)[:, None]).clip(-steps, steps).astype(np.int8)
-    return np.ascontiguousarray(whole.reshape(array.shape)), scale
+    scale, whole = np.empty(len(rows), np.float32), np.empty(rows.shape, np.int8)
+    # Some rows at a time: what is between would take four times the memory, and longer to come than to be filled.
+    count = max(1, _BLOCK // max(1, rows.shape[1]))
+    for start in range(0, len(rows), count):
+        part = rows[start : start + count]
+        size = (np.abs(part).max(axis=1) / steps).astype(np.float32)
+        with np.errstate(invalid="ignore"):  # of what is not finite, which `pack` refuses by name
+            divided = np.rint(part / np.where(size > 0, size, 1)[:, None]).clip(-steps, steps)
+            whole[start : start + count], scale[start : start + count] = divided.astype(np.int8), size
+    return whole.reshape(array.shape), scale

@@ -14,8 +14,8 @@ from typing import Unpack, overload
 import numpy as np
 
 from textgen.decoding.beam import beam_search
-from textgen.decoding.constraints import Constraints
 from textgen.decoding.generate import Generated, generate, stream
+from textgen.decoding.settings import Constraints
 from textgen.engine.protocol import StepModel
 from textgen.engine.reloading import Origin, Reloadable
 from textgen.errors import UserError

@@ -16,7 +16,7 @@ from app.work import limits, photos, resources
 from app.work.gate import Gate
 from captioner import Captioner, cli
 from captioner.network.confidence import Confidence, Usual
-from captioner.network.decoding import DecodingConfig
+from captioner.network.decoding_config import DecodingConfig
 from tests.helpers.app_pages import opened
 from tests.helpers.caption_page import ROCKET, album, errors, group, pictures, press, said, upload
 from tests.helpers.image_files import ORIENTATION, drawn, encoded, png

@@ -13,7 +13,8 @@ import pytest
 from captioner import Captioner
 from captioner.data.examples import load_dataset
 from captioner.evaluate import evaluate
-from captioner.score import ReportConfig, score
+from captioner.score import score
+from captioner.score_config import ReportConfig
 from tests.helpers.app_pages import assert_fine, opened, the_error
 from tests.helpers.captioned_folders import table, write
 

@@ -13,7 +13,8 @@ pytest.importorskip("streamlit", reason="streamlit is not installed")
 
 from app.work.families import EXPLAINED, PREFIX, lines_of
 from app.work.model_info import BOXES
-from textgen.compare import CompareConfig, compare
+from textgen.compare import compare
+from textgen.compare_config import CompareConfig
 from textgen.engine.text_model import BOX, KIND
 from textgen.generator import TextGenerator
 from textgen.rewriting import between, fill

@@ -8,7 +8,8 @@ import pytest
 from tests.helpers.app_pages import assert_fine, opened, the_error
 from tests.helpers.command_lines import run_command
 from textgen.alternatives import alternatives
-from textgen.generator import GenerationConfig, TextGenerator
+from textgen.generation_config import GenerationConfig
+from textgen.generator import TextGenerator
 
 pytest.importorskip("streamlit", reason="streamlit is not installed")
 

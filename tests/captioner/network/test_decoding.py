@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from captioner.network.decoding import Caption, DecodingConfig, caption_constraints, decode
+from captioner.network.decoding import Caption, caption_constraints, decode
+from captioner.network.decoding_config import DecodingConfig
 from textgen.decoder.rnn import DecoderConfig, RNNDecoder
 from textgen.engine.torch import TorchEngine
 from textgen.errors import UserError

@@ -11,7 +11,7 @@ from torch import nn
 from captioner import Captioner
 from captioner.data.examples import load_dataset
 from captioner.network import backbones
-from captioner.network.decoding import DecodingConfig
+from captioner.network.decoding_config import DecodingConfig
 from captioner.network.encoder import Encoder
 from captioner.network.export import _exported, _without_weights, export_model
 from captioner.network.eyes import onnx_eyes, torch_eyes

@@ -13,7 +13,8 @@ from PIL import Image
 
 from captioner.data.examples import load_dataset
 from captioner.data.predictions import read_predictions
-from captioner.network.decoding import Caption, DecodingConfig
+from captioner.network.decoding import Caption
+from captioner.network.decoding_config import DecodingConfig
 from captioner.pictures.load import load_image
 from captioner.pictures.refusals import ImageError
 from captioner.report.exports import (

@@ -12,7 +12,8 @@ pytest.importorskip("fastapi", reason="fastapi is not installed")
 import httpx
 from fastapi.testclient import TestClient
 
-from captioner.network.decoding import Caption, DecodingConfig
+from captioner.network.decoding import Caption
+from captioner.network.decoding_config import DecodingConfig
 from captioner.pictures.refusals import ImageError
 from captioner.serve import load_models, read_token
 from captioner.service.answers import Busy

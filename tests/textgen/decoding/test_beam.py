@@ -7,8 +7,8 @@ import pytest
 
 from tests.helpers.step_models import Scripted, V, assert_same, build, contexts, log_prob_of, start_ids
 from textgen.decoding.beam import _best_continuations, beam_search
-from textgen.decoding.constraints import Constraints
 from textgen.decoding.generate import Generated, generate
+from textgen.decoding.settings import Constraints
 from textgen.engine.torch import TorchEngine
 from textgen.errors import UserError
 from textgen.text.tokenizer import BOS, EOS, PAD, UNK

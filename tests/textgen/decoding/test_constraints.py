@@ -5,8 +5,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from textgen.decoding.constraints import Constraints, constrain
-from textgen.decoding.sampling import SamplingConfig, sample
+from textgen.decoding.constraints import constrain
+from textgen.decoding.sampling import sample
+from textgen.decoding.settings import Constraints, SamplingConfig
 from textgen.errors import UserError
 
 END = 2

@@ -6,9 +6,8 @@ import torch
 
 from tests.helpers.step_models import Scripted, assert_same, build, contexts, log_prob_of, start_ids
 from textgen.decoding.beam import beam_search
-from textgen.decoding.constraints import Constraints
 from textgen.decoding.generate import generate, stream
-from textgen.decoding.sampling import SamplingConfig
+from textgen.decoding.settings import Constraints, SamplingConfig
 from textgen.engine.torch import TorchEngine
 from textgen.errors import UserError
 from textgen.text.tokenizer import BOS, EOS, PAD, UNK

@@ -5,7 +5,8 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from textgen.decoding.sampling import GREEDY, SamplingConfig, log_softmax, sample, uniform_rows
+from textgen.decoding.sampling import log_softmax, sample, uniform_rows
+from textgen.decoding.settings import GREEDY, SamplingConfig
 from textgen.errors import UserError
 
 NAN, INF = float("nan"), float("inf")

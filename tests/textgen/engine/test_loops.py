@@ -8,16 +8,16 @@ import pytest
 
 from captioner import Captioner
 from captioner.data.several import load_datasets
-from captioner.network.decoding import DEFAULT_DECODING, search_beams
+from captioner.network.decoding import search_beams
+from captioner.network.decoding_config import DEFAULT_DECODING
 from captioner.pictures.load import picture_pixels
 from tests.helpers.onnx_models import CELLS_AND_CONTEXT, D, V, decoder, each, onnx_engine, random_context
 from tests.helpers.paths import SHARED
 from tests.helpers.step_models import start_ids
 from textgen import TextGenerator
 from textgen.decoding.beam import beam_search
-from textgen.decoding.constraints import Constraints
 from textgen.decoding.generate import generate
-from textgen.decoding.sampling import SamplingConfig
+from textgen.decoding.settings import Constraints, SamplingConfig
 from textgen.engine.onnx import OnnxEngine
 from textgen.errors import UserError
 from textgen.text.tokenizer import BOS, EOS, PAD, UNK

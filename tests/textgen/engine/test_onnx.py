@@ -26,9 +26,8 @@ from tests.helpers.step_models import assert_same, build, contexts, start_ids
 from tests.helpers.text_models import corpus, trained
 from textgen.decoder.config import CELL_SIZES
 from textgen.decoding.beam import beam_search
-from textgen.decoding.constraints import Constraints
 from textgen.decoding.generate import generate
-from textgen.decoding.sampling import SamplingConfig
+from textgen.decoding.settings import Constraints, SamplingConfig
 from textgen.engine import onnx as onnx_engine_module
 from textgen.engine import onnx_weights
 from textgen.engine.text_model import export_model

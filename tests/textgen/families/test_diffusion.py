@@ -5,8 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from textgen.decoding.constraints import Constraints
-from textgen.decoding.sampling import GREEDY, SamplingConfig
+from textgen.decoding.settings import GREEDY, Constraints, SamplingConfig
 from textgen.decoding.writing import Writing
 from textgen.errors import UserError
 from textgen.families.diffusion import MASK, bound, filled, hidden, line_of, reveal, spread

@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from textgen.decoding.constraints import Constraints
 from textgen.decoding.generate import Column
-from textgen.decoding.sampling import GREEDY, SamplingConfig
+from textgen.decoding.settings import GREEDY, Constraints, SamplingConfig
 from textgen.decoding.writing import Writing
 from textgen.errors import UserError
 from textgen.families.energy import EnergyWriter, chosen, log_partition

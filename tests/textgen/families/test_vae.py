@@ -8,8 +8,7 @@ import pytest
 import torch
 
 from textgen.decoder.rnn import DecoderConfig, RNNDecoder
-from textgen.decoding.constraints import Constraints
-from textgen.decoding.sampling import SamplingConfig
+from textgen.decoding.settings import Constraints, SamplingConfig
 from textgen.decoding.writing import Writing
 from textgen.errors import UserError
 from textgen.families.energy import ended

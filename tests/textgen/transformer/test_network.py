@@ -8,9 +8,8 @@ import torch
 
 from tests.helpers.step_models import assert_same, start_ids
 from textgen.decoding.beam import beam_search
-from textgen.decoding.constraints import Constraints
 from textgen.decoding.generate import generate
-from textgen.decoding.sampling import SamplingConfig
+from textgen.decoding.settings import Constraints, SamplingConfig
 from textgen.errors import UserError
 from textgen.storage.bundle import weights_of
 from textgen.text.tokenizer import BOS, EOS, PAD, UNK
