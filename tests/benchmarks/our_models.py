@@ -33,7 +33,9 @@ def captioner_engine(folder: Path | None, precision: str, threads: int = 1) -> O
 
 def with_engine(ours: Captioner, engine) -> Captioner:
     """`ours`, stepped by another engine."""
-    return Captioner(ours.encode, engine, ours.tokenizer, ours.size, ours.header, ours.hash, ours.workers)
+    return Captioner(
+        ours.encode, engine, ours.tokenizer, ours.size, ours.header, ours.hash, ours.workers, ours.confidence
+    )
 
 
 @cache

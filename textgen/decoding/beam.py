@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterable, Sequence
 from typing import Protocol
@@ -16,6 +17,7 @@ from textgen.engine.protocol import Continuations, Rules, Searching, StepModel
 from textgen.errors import UserError
 
 _GROUPS = 64
+_log = logging.getLogger(__name__)
 
 
 def beam_search(
@@ -186,6 +188,10 @@ def _recorded(
 ) -> _Recorded | None:
     """All steps by the engine itself; None where it cannot."""
     if constraints.required or not isinstance(model, Searching):
+        _log.debug(
+            "beam search is stepped: %s",
+            "required tokens" if constraints.required else "this engine has no loop",
+        )
         return None
     state = model.start(context, len(prompts), lengths)
     if prompts.shape[1] > 1:
@@ -194,7 +200,12 @@ def _recorded(
         constraints.banned, constraints.not_final, constraints.min_length, constraints.no_repeat_ngram
     )
     found = model.search(prompts[:, -1], state, width, rules, end, max_length)
-    return _Recorded(found) if found else None
+    if found is None:
+        _log.debug(
+            "beam search is stepped: no graph for it, rules that the graph cannot keep, or a step went wrong"
+        )
+        return None
+    return _Recorded(found)
 
 
 def _best_continuations(

@@ -5,6 +5,7 @@ It knows a model only as a `StepModel`. Letters: N rows, B contexts (pictures or
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass, replace
 from itertools import chain
@@ -18,6 +19,7 @@ from textgen.decoding.settings import GREEDY, Constraints, SamplingConfig
 from textgen.engine.protocol import Choice, State, StepModel, WritingItself
 from textgen.text.tokenizer import PAD
 
+_log = logging.getLogger(__name__)
 _BLOCK = 64  # columns that an engine writes at a time, at most
 
 
@@ -114,6 +116,8 @@ class _Steps:
             constraints, banned=(), repetition_window=0, min_length=max(0, constraints.min_length - 1)
         )
         self._writer = model if others == Constraints() and isinstance(model, WritingItself) else None
+        if self._writer is None:
+            _log.debug("text is stepped: rules that no graph keeps, or an engine without a loop")
         self._block: list[tuple[np.ndarray, np.ndarray]] = []
         """What was written ahead, the next column last; the state is the one after it."""
 
@@ -150,6 +154,7 @@ class _Steps:
         last, uniforms = self._history[:, self._length - 1], np.stack(drawn)[:, self._rows]
         written = writer.write(last, self._state, uniforms, choice, self._end)
         if written is None:
+            _log.debug("text is stepped: no graph that writes, or a step went wrong")
             self._writer, self._draws = None, chain(drawn, self._draws)
             return
         self._state = written.state

@@ -60,7 +60,9 @@ class Weights(Mapping[str, np.ndarray]):
             array = self._stored[name]
             with np.errstate(over="ignore", invalid="ignore"):
                 # Of whole numbers none is larger than 128.
-                wide = self._stored[name + SCALE].astype(np.float32) * 128 if array.dtype == np.int8 else array
+                wide = (
+                    self._stored[name + SCALE].astype(np.float32) * 128 if array.dtype == np.int8 else array
+                )
                 finite = np.isfinite(wide if wide.dtype.itemsize <= 4 else wide.astype(np.float32)).all()
             if not finite:
                 return name

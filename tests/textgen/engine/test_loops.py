@@ -14,6 +14,7 @@ from captioner.pictures.load import picture_pixels
 from tests.helpers.onnx_models import CELLS_AND_CONTEXT, D, V, decoder, each, onnx_engine, random_context
 from tests.helpers.paths import SHARED
 from tests.helpers.step_models import start_ids
+from tests.helpers.stepped import Stepped
 from textgen import TextGenerator
 from textgen.decoding.beam import beam_search
 from textgen.decoding.generate import generate
@@ -47,20 +48,6 @@ OTHERS = {  # what a graph cannot do, or must not
     "required": Constraints(required=(7, 8)),
     "what the prompt ends with": Constraints(not_final=(BOS,)),
 }
-
-
-class Stepped:
-    """An engine that is only stepped."""
-
-    def __init__(self, engine: OnnxEngine):
-        self.vocab_size = engine.vocab_size
-        self.start, self.prefill, self.step = engine.start, engine.prefill, engine.step
-        self.score, self.select, self.join, self.attention = (
-            engine.score,
-            engine.select,
-            engine.join,
-            engine.attention,
-        )
 
 
 @cache
