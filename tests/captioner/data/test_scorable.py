@@ -1,7 +1,6 @@
 """Promises of captioner.data.scorable: each caption meets its own picture's references, or a line says why not."""
 
 import json
-import time
 
 import pytest
 
@@ -285,9 +284,7 @@ def test_training_captions_are_those_of_the_train_split_or_all_where_there_is_no
 def test_the_shared_flickr8k_gives_load_datasets_dev_split(tmp_path):
     dev = {e.id: (e.captions, e.path) for e in load_dataset(FLICKR).split("dev")}
     file = predicted(tmp_path, {key: captions[0] for key, (captions, _) in dev.items()})
-    start = time.perf_counter()
     got = read_scorable(file, [FLICKR], split="dev")
-    assert time.perf_counter() - start < 2  # 0.2 s on an idle core
     assert len(got.references) == 1000
     assert {len(captions) for captions in got.references.values()} == {5}
     assert {key: (captions, got.files[key]) for key, captions in got.references.items()} == dev
