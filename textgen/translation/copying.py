@@ -109,6 +109,12 @@ def seen_words(pairs: Iterable[Pair]) -> frozenset[str]:
     return frozenset(word for pair in pairs for word in _LETTERS.findall(pair[0].casefold()))
 
 
+def are_sentences(pairs: Sequence[Pair]) -> bool:
+    """Whether nearly all first sentences of pairs begin with a capital and end with a mark."""
+    kept = sum(source[:1] == source[:1].upper() and not source[-1:].isalnum() for source, _ in pairs)
+    return kept > 0.9 * len(pairs)
+
+
 def packed_words(words: Iterable[str]) -> str:
     """Words as they are stored: sorted, compressed, base64."""
     return base64.b64encode(zlib.compress("\n".join(sorted(words)).encode(), 9)).decode()

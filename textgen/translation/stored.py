@@ -63,9 +63,10 @@ def model_header(
     provenance: Header,
     notes: str = "",
     words: str = "",
+    sentences: bool = False,
 ) -> Header:
     """What `model.json` says of a `TranslationModel`; `notes` is Markdown for its card, `words` what it has seen, as
-    `copying.packed_words` has them."""
+    `copying.packed_words` has them, `sentences` whether all that was sentences, with capitals and end marks."""
     return {
         "kind": KIND,
         "config": {
@@ -76,6 +77,7 @@ def model_header(
         "provenance": provenance,
         "notes": notes,
         "words": words,
+        "sentences": sentences,
         "vocabulary": tokenizer.to_json(),
     }
 

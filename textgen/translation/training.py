@@ -27,7 +27,7 @@ from textgen.training.losses import next_token_loss
 from textgen.training.runs import RunFolder, read_notes, say, without_folders
 from textgen.training.whole import fit_whole
 from textgen.translation.batches import PairBatch, PairBatches
-from textgen.translation.copying import Renaming, packed_words, seen_words, unpacked_words
+from textgen.translation.copying import Renaming, are_sentences, packed_words, seen_words, unpacked_words
 from textgen.translation.model import TranslationModel
 from textgen.translation.pairs import Pair, Pairs, grouped, load_pairs
 from textgen.translation.scores import require_sacrebleu, translation_scores
@@ -55,6 +55,8 @@ class _Run:
     model: TranslationModel
     words: str
     """What of the first language is learnt from, as `packed_words` has it."""
+    sentences: bool
+    """Whether that has capitals and end marks."""
     languages: tuple[str, str]
     parent: Header | None = None
     """The provenance of the model that it starts from."""
@@ -82,7 +84,9 @@ class _Run:
             ]
             provenance["dev"] = {"data": rows, "signatures": signatures}
         notes = read_notes(self.config.notes)
-        return model_header(self.model, self.tokenizer, self.languages, provenance, notes, self.words)
+        return model_header(
+            self.model, self.tokenizer, self.languages, provenance, notes, self.words, self.sentences
+        )
 
 
 def train_pairs(
@@ -206,6 +210,7 @@ def _prepare(paths: Sequence[Path], dev: Sequence[Path], folder: RunFolder, conf
         tokenizer,
         model,
         packed_words(words),
+        are_sentences(learnt),
         languages,
         parent,
     )

@@ -74,6 +74,8 @@ class _Part:
     hidden: tuple[str, ...]
     """What stands behind its place holders."""
     text: str
+    ended: bool = False
+    """It had no end mark and was given one, which its translation loses again."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,8 @@ class Translator(Reloadable):
         self._banned = (PAD, BOS, UNK, *controls)
         self._places = tuple(tokenizer.ids[sign] for sign in PLACEHOLDERS)
         self._seen_words = unpacked_words(header["words"]) if header.get("words") else frozenset()
+        self._sentences = bool(header.get("sentences"))
+        """Whether what it learnt from begins with capitals and has end marks: without them it would not find an end."""
         self._known = lru_cache(maxsize=10_000)(tokenizer.knows)
 
     @classmethod
@@ -213,14 +217,17 @@ class Translator(Reloadable):
 
     def _parts(self, text: str) -> Iterator[_Part]:
         """A line as it is translated: whole, or, where it is long, by sentences, clauses, words, letters."""
-        for piece in self._short(text, (_SENTENCE, _CLAUSE, re.compile(r"\s+"))):
+        for place, piece in enumerate(self._short(text, (_SENTENCE, _CLAUSE, re.compile(r"\s+")))):
             shown, hidden = hide(piece, self._known, self._seen_words)
             if not any(map(str.isalnum, shown)):
                 yield _Part((), (), piece)
                 continue
-            ids = self.tokenizer.encode(shown)
+            ended = self._sentences and (shown[-1].isalnum() or shown[-1] in PLACEHOLDERS)
+            if self._sentences and not place:
+                shown = shown[:1].upper() + shown[1:]
+            ids = self.tokenizer.encode(f"{shown}." if ended else shown)
             if len(ids) <= 2 * _WHOLE:
-                yield _Part(tuple(ids), hidden, piece)
+                yield _Part(tuple(ids), hidden, piece, ended)
                 continue
             ids = self.tokenizer.encode(piece)  # one endless word
             for start in range(0, len(ids), _WHOLE):
@@ -296,7 +303,7 @@ class Translator(Reloadable):
                 break
             chosen = [said[min(place, len(said) - 1)] for said in parts]
             texts = (
-                self._text(said.ids, part.hidden) if part.ids else part.text
+                self._text(said.ids, part) if part.ids else part.text
                 for said, part in zip(chosen, line.parts, strict=True)
             )
             found.append(
@@ -310,8 +317,9 @@ class Translator(Reloadable):
         best = found[0]
         return Translation(best.source, best.text, best.log_prob, best.finished, tuple(found[1:]))
 
-    def _text(self, ids: Sequence[int], hidden: Sequence[str]) -> str:
-        return re.sub(r"[\r\n]", " ", reveal(self.tokenizer.decode(ids), hidden)).strip()
+    def _text(self, ids: Sequence[int], part: _Part) -> str:
+        text = re.sub(r"[\r\n]", " ", reveal(self.tokenizer.decode(ids), part.hidden)).strip()
+        return text.removesuffix(".") if part.ended else text
 
     def _spoken(self, part: _Part) -> Iterator[str]:
         if not part.ids:
@@ -332,12 +340,12 @@ class Translator(Reloadable):
             if column.ids[0] == EOS:
                 break
             said.append(int(column.ids[0]))
-            now = self._text(said, part.hidden)
+            now = self._text(said, part)
             # A letter that is spelled in bytes is whole only with its last one.
             if now.startswith(text) and not now.endswith("\ufffd"):
                 yield now[len(text) :]
                 text = now
-        yield self._text(said, part.hidden)[len(text) :]
+        yield self._text(said, part)[len(text) :]
 
 
 def _joined(text: str, lines: Sequence[Translation]) -> Translation:

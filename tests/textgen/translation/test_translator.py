@@ -9,6 +9,7 @@ from tests.helpers.translators import NAMES, exported, pairs, trained, translato
 from textgen.errors import UserError
 from textgen.text.subwords import PLACEHOLDERS
 from textgen.translation.config import TranslationConfig
+from textgen.translation.copying import are_sentences
 from textgen.translation.translator import Translator
 
 LINES = ["The red boat sinks.", "Tom's lamp burns.", "", "The blue moon rises.", "  The black tree falls.  "]
@@ -204,3 +205,21 @@ def test_what_is_there_at_the_moment_is_not_kept_waiting():
     for one in untrained().translate_each(typed(), beam=1):
         said.append(one)
     assert len(said) == 6
+
+
+@pytest.mark.slow
+def test_a_fragment_is_read_as_the_sentence_that_it_would_be():
+    known = translator()
+    whole = known.translate("The red boat sinks.").text
+    assert whole.endswith(".")
+    for fragment in ("the red boat sinks", "The red boat sinks", "the red boat sinks."):
+        end = "." if fragment.endswith(".") else ""
+        assert known.translate(fragment).text == whole.removesuffix(".") + end
+        assert "".join(known.stream(fragment)) == known.translate(fragment, beam=1).text
+    plain = Translator(known.encode, known.model, known.tokenizer, {**known.header, "sentences": False}, "")
+    assert plain.translate("The red boat sinks.").text == whole
+
+
+def test_what_sentences_are_is_seen_in_the_pairs():
+    assert are_sentences([("Go.", "x"), ("What?", "x"), ("1984!", "x")])
+    assert not are_sentences([("go", "x"), ("dog", "x"), ("A dog.", "x")])
