@@ -144,7 +144,7 @@ class OnnxEngine:
         if self._write is None:
             return None
         feed = {
-            **_choice_feed(self.vocab_size, choice, end),
+            **choice_feed(self.vocab_size, choice, end),
             **self._seen(state),
             "steps": np.array(len(uniforms)),
             "ids": np.ascontiguousarray(ids, dtype=np.int64),
@@ -212,7 +212,7 @@ class OnnxEngine:
 
 
 @lru_cache(maxsize=32)
-def _choice_feed(vocab_size: int, choice: Choice, end: int | None) -> dict[str, np.ndarray]:
+def choice_feed(vocab_size: int, choice: Choice, end: int | None) -> dict[str, np.ndarray]:
     """What a write graph is given besides the model's state; see `textgen.engine.write_graph`."""
     never = np.zeros(vocab_size, np.float32)
     never[list(choice.banned)] = -np.inf

@@ -18,8 +18,8 @@ _BYTE: dict[str, np.ndarray] = {
 }  # numbers from -1 to 1 as a byte
 
 Attribute = int | float | str | Sequence[int] | Sequence[str] | onnx.GraphProto
-Shape = Sequence[int | str]
-"""Sizes; those that only a call decides by the name of their letter."""
+Shape = Sequence[int | str | None]
+"""Sizes; those that only a call decides by the name of their letter, those that change in a loop None."""
 Value = tuple[int, Shape]
 """What goes into a graph, or comes out: the type of its numbers, and its shape."""
 

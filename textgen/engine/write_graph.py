@@ -6,7 +6,7 @@ vocabulary, P parts of it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -17,21 +17,38 @@ from textgen.engine.onnx_nodes import BOOL, DOUBLE, FLOAT, INT, Nodes, Value, se
 _PART = 128  # weights added up at a time: running sums of all are slow
 
 
-def write_graph(config: DecoderConfig, arrays: Mapping[str, np.ndarray]) -> bytes:
-    """The loop of a decoder with `arrays`, serialised.
+Step = Callable[[Nodes, str, str, Sequence[str]], tuple[str, Sequence[str]]]
+"""Nodes of a model's step: after ids (N,), the place of the step and what the model remembers, its logits (N, V) and that anew."""
 
-    Inputs: `steps`, at most; `ids` (N,), the last tokens; `memory` (N, M); `uniforms` (steps, N); `never` (V,), 0 or -inf;
+
+def write_graph(config: DecoderConfig, arrays: Mapping[str, np.ndarray]) -> bytes:
+    """The loop of a decoder with `arrays`, serialised: `sampling_loop` with `memory` (N, M), and of a context `keys`, `values`
+    and `mask`."""
+
+    def step(on: Nodes, place: str, ids: str, states: Sequence[str]) -> tuple[str, Sequence[str]]:
+        logits, memory = decoder_nodes(on, config, ids, states[0])
+        return logits, [memory]
+
+    memory: Value = (FLOAT, ["N", config.memory_size])
+    return sampling_loop(Nodes(arrays), config.vocab_size, {"memory": memory}, context_inputs(config), step)
+
+
+def sampling_loop(
+    on: Nodes, vocab_size: int, states: Mapping[str, Value], others: Mapping[str, Value], step: Step
+) -> bytes:
+    """The loop around `step` of a model that remembers `states` and is given `others`, serialised.
+
+    Inputs, besides both: `steps`, at most; `ids` (N,), the last tokens; `uniforms` (steps, N); `never` (V,), 0 or -inf;
     `temperature`; `best_only`, whether to choose among the `kept` (1,) likeliest that reach `top_p`; `min_p`; `end` (1,), or
-    -1; `open` (N,), rows that have not ended; of a context `keys`, `values` and `mask`.
-    Outputs: `tokens` and `log_probs` (steps, N), of which no more are made once all rows have ended; `memory_after` (N, M).
+    -1; `open` (N,), rows that have not ended. Outputs: `tokens` and `log_probs` (steps, N), of which no more are made once all
+    rows have ended, and the states, `_after`.
     """
-    on = Nodes(arrays)
     inputs: dict[str, Value] = {
         "steps": (INT, []),
         "ids": (INT, ["N"]),
-        "memory": (FLOAT, ["N", config.memory_size]),
+        **states,
         "uniforms": (DOUBLE, ["K", "N"]),
-        "never": (FLOAT, [config.vocab_size]),
+        "never": (FLOAT, [vocab_size]),
         "temperature": (FLOAT, []),
         "best_only": (BOOL, []),
         "kept": (INT, [1]),
@@ -39,32 +56,29 @@ def write_graph(config: DecoderConfig, arrays: Mapping[str, np.ndarray]) -> byte
         "min_p": (DOUBLE, []),
         "end": (INT, [1]),
         "open": (BOOL, ["N"]),
-        **context_inputs(config),
+        **others,
     }
-    outputs: dict[str, Value] = {
-        "tokens": (INT, ["steps", "N"]),
-        "log_probs": (FLOAT, ["steps", "N"]),
-        "memory_after": (FLOAT, ["N", config.memory_size]),
-    }
+    found: dict[str, Value] = {"tokens": (INT, ["steps", "N"]), "log_probs": (FLOAT, ["steps", "N"])}
+    outputs = found | {f"{name}_after": kind for name, kind in states.items()}
 
-    def step(inside: Nodes, place: str, carried: Sequence[str]) -> tuple[str, list[str], list[str]]:
-        ids, memory, open_ = carried
-        logits, memory = decoder_nodes(inside, config, ids, memory)
+    def body(inside: Nodes, place: str, carried: Sequence[str]) -> tuple[str, list[str], list[str]]:
+        ids, open_, *before = carried
+        logits, after = step(inside, place, ids, before)
         allowed = inside("Add", logits, "never")
         uniforms = inside("Gather", "uniforms", place)
         ids = inside.either(
             "best_only",
             lambda branch: _among_best(branch, allowed, uniforms),
-            lambda branch: _among_all(branch, config.vocab_size, allowed, uniforms),
+            lambda branch: _among_all(branch, vocab_size, allowed, uniforms),
             (INT, ["N"]),
         )
         open_ = inside("And", open_, inside("Not", inside("Equal", ids, "end")))
         wanted = inside("ReduceMax", inside("Cast", open_, to=INT), keepdims=0)
-        return inside("Cast", wanted, to=BOOL), [ids, memory, open_], [ids, _log_probs(inside, logits, ids)]
+        return inside("Cast", wanted, to=BOOL), [ids, open_, *after], [ids, _log_probs(inside, logits, ids)]
 
-    carried = {"ids": inputs["ids"], "memory": inputs["memory"], "open": inputs["open"]}
-    after, found = on.loop("steps", carried, step, [outputs["tokens"], outputs["log_probs"]])
-    for name, result in zip(outputs, (*found, after[1]), strict=True):
+    carried = {name: inputs[name] for name in ("ids", "open", *states)}
+    after, columns = on.loop("steps", carried, body, list(found.values()))
+    for name, result in zip(outputs, (*columns, *after[2:]), strict=True):
         on("Identity", result, output=name)
     return serialised(on, inputs, outputs, "write")
 

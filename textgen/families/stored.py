@@ -120,7 +120,7 @@ def export_model(folder: Path, precision: str, pack: bool = False) -> None:
     check_precision(precision)
     from textgen.engine.decoder_graphs import decoder_graphs
     from textgen.sequences.encoder_graph import encoder_graph
-    from textgen.transformer.graph import transformer_graph
+    from textgen.transformer.graph import transformer_graph, transformer_write_graph
 
     stored, _, parts = _read(folder)
     if pack:
@@ -130,7 +130,9 @@ def export_model(folder: Path, precision: str, pack: bool = False) -> None:
         if isinstance(config, DecoderConfig):
             files |= decoder_graphs(config, stored.weights.part(f"{name}."), precision)
         elif isinstance(config, TransformerConfig):
-            files[name] = transformer_graph(config, stored.weights.part(f"{name}."), precision)
+            own = stored.weights.part(f"{name}.")
+            files[name] = transformer_graph(config, own, precision)
+            files["write"] = transformer_write_graph(config, own, precision)
         else:
             files[name] = encoder_graph(config, _encoder_weights(stored, name))
     write_graphs(stored, Graphs(precision, files))
@@ -210,7 +212,10 @@ def _onnx_engines(stored: Bundle, parts: Parts) -> Engines:
         graphs = read_graphs(stored, again, ("transformer",))
         with bundle.describing(stored.folder / bundle.WEIGHTS):
             weights = stored.weights.part("transformer.")
-            return OnnxTransformer(config, weights, graphs.files["transformer"], graphs.precision)
+            files = graphs.files
+            return OnnxTransformer(
+                config, weights, files["transformer"], graphs.precision, write_graph=files.get("write")
+            )
 
     def encode(name: str) -> Encode:
         config = parts[name]

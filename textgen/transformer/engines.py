@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from textgen.engine.forks import renew_in_children
+from textgen.engine.onnx import choice_feed
+from textgen.engine.protocol import Choice, Written
 from textgen.engine.session import session
 from textgen.storage.weights import rounded
 from textgen.transformer.config import TransformerConfig, rotations, visible
@@ -92,11 +95,15 @@ class OnnxTransformer:
         graph: bytes,
         precision: str,
         threads: int = 1,
+        write_graph: bytes | None = None,
     ):
-        """`weights` are the decoder's state dict, float32; `graph` that of `transformer_graph`."""
+        """`weights` are the decoder's state dict, float32; `graph` that of `transformer_graph`, and `write_graph` that of
+        `transformer_write_graph`, where the model has one."""
         self.config = config
         self.vocab_size = config.vocab_size
-        self._session = session(graph, transformer_arrays(config, weights, precision), threads)
+        arrays = transformer_arrays(config, weights, precision)
+        self._session = session(graph, arrays, threads)
+        self._writer = cache(lambda: session(write_graph, arrays, threads) if write_graph else None)
 
     def start(self, context: np.ndarray | None, rows: int, lengths: np.ndarray | None = None) -> OnnxCache:
         if context is not None:
@@ -120,6 +127,34 @@ class OnnxTransformer:
         top = logits.max(axis=-1, keepdims=True)
         total = np.log(np.exp(logits - top).sum(axis=-1)) + top[..., 0]
         return np.take_along_axis(logits, targets[..., None], axis=-1)[..., 0] - total, state
+
+    def write(
+        self, ids: np.ndarray, state: OnnxCache, uniforms: np.ndarray, choice: Choice, end: int | None
+    ) -> Written | None:
+        count, cached = len(uniforms), state.keys.shape[3]
+        writer = self._writer()
+        if writer is None or cached + count > self.config.window:
+            return None
+        cosines, sines = rotations(
+            self.config, state.lengths + np.arange(count)[:, None]
+        )  # (steps, N, W / 2)
+        feed = {
+            **choice_feed(self.vocab_size, choice, end),
+            "steps": np.array(count),
+            "ids": np.ascontiguousarray(ids, dtype=np.int64),
+            "keys": state.keys,
+            "values": state.values,
+            "mask": visible(self.config, state.lengths, cached, 1),
+            "cosines": cosines[:, :, None, None],
+            "sines": sines[:, :, None, None],
+            "uniforms": uniforms,
+            "open": np.ones(len(ids), bool),
+        }
+        tokens, log_probs, keys, values, _ = writer.run(None, feed)
+        if not np.isfinite(log_probs).all():
+            return None
+        after = OnnxCache(keys, values, state.lengths + len(tokens))
+        return Written(tokens, log_probs.astype(np.float64), after)
 
     @staticmethod
     def select(state: OnnxCache, index: np.ndarray) -> OnnxCache:

@@ -1,12 +1,13 @@
-"""A Transformer as an ONNX graph without weights, computing what `textgen.transformer.network` computes."""
+"""A Transformer as ONNX graphs without weights, computing what `textgen.transformer.network` computes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from textgen.engine.onnx_nodes import FLOAT, INT, Nodes, Value, serialised
+from textgen.engine.write_graph import sampling_loop
 from textgen.transformer.config import TransformerConfig
 from textgen.transformer.engines import transformer_arrays
 
@@ -19,11 +20,73 @@ def transformer_graph(config: TransformerConfig, weights: Mapping[str, np.ndarra
     `keys_after` and `values_after` (layers, N, heads, P + T, W).
     """
     on = Nodes(transformer_arrays(config, weights, precision))
+    logits, keys, values = _nodes(
+        on, config, "ids", "places", ("keys", "values"), ("cosines", "sines"), "mask"
+    )
+    outputs: dict[str, Value] = {
+        "logits": (FLOAT, ["N", "K", config.vocab_size]),
+        "keys_after": _cells(config, "P + T"),
+        "values_after": _cells(config, "P + T"),
+    }
+    for name, found in zip(outputs, (logits, keys, values), strict=True):
+        on("Identity", found, output=name)
+    angles: Value = (FLOAT, ["N", 1, "T", config.head_size // 2])
+    inputs: dict[str, Value] = {
+        "ids": (INT, ["N", "T"]),
+        "places": (INT, ["K"]),
+        "keys": _cells(config, "P"),
+        "values": _cells(config, "P"),
+        "cosines": angles,
+        "sines": angles,
+        "mask": (FLOAT, ["N", 1, "T", "P + T"]),
+    }
+    return serialised(on, inputs, outputs, "transformer")
+
+
+def transformer_write_graph(
+    config: TransformerConfig, weights: Mapping[str, np.ndarray], precision: str
+) -> bytes:
+    """Its loop, serialised: `textgen.engine.write_graph.sampling_loop` with `keys` and `values` (layers, N, heads, P, W) and the
+    `mask` (N, 1, 1, P + 1) of the first step, and with `cosines` and `sines` (steps, N, 1, 1, W / 2) of all positions."""
+
+    def step(on: Nodes, place: str, ids: str, states: Sequence[str]) -> tuple[str, Sequence[str]]:
+        keys, values, mask = states
+        angles = on("Gather", "cosines", place), on("Gather", "sines", place)
+        column = on("Unsqueeze", ids, on.constant(-1))
+        logits, keys, values = _nodes(on, config, column, on.constant(0), (keys, values), angles, mask)
+        # What was just read is seen by all that follows.
+        own = on("Slice", mask, on.constant(-1), on.constant(2**31), on.constant(3))
+        return on("Squeeze", logits, on.constant(1)), [keys, values, on("Concat", mask, own, axis=3)]
+
+    angles: Value = (FLOAT, ["K", "N", 1, 1, config.head_size // 2])
+    return sampling_loop(
+        Nodes(transformer_arrays(config, weights, precision)),
+        config.vocab_size,
+        {"keys": _cells(config, None), "values": _cells(config, None), "mask": (FLOAT, ["N", 1, 1, None])},
+        {"cosines": angles, "sines": angles},
+        step,
+    )
+
+
+def _cells(config: TransformerConfig, count: str | None) -> Value:
+    return FLOAT, [config.num_layers, "N", config.attention_heads, count, config.head_size]
+
+
+def _nodes(
+    on: Nodes,
+    config: TransformerConfig,
+    ids: str,
+    places: str,
+    cells: tuple[str, str],
+    angles: tuple[str, str],
+    mask: str,
+) -> tuple[str, str, str]:
+    """The names of logits (N, K, V), keys and values after `ids` (N, T)."""
     heads, width, size = config.attention_heads, config.head_size, config.hidden_size
     layers = config.num_layers
-    split = {name: _layers(on, name, layers) for name in ("keys", "values")}
-    x = on("Gather", on.weight("embedding"), "ids")
-    after: dict[str, list[str]] = {"keys": [], "values": []}
+    before = [_layers(on, name, layers) for name in cells]
+    x = on("Gather", on.weight("embedding"), ids)
+    after: tuple[list[str], list[str]] = [], []
     for layer in range(layers):
         mixed = on.product(f"attention{layer}", _norm(on, f"before_attention{layer}", x), bounded=False)
         parts = on.several("Split", mixed, count=3, axis=-1, num_outputs=3)
@@ -31,35 +94,22 @@ def transformer_graph(config: TransformerConfig, weights: Mapping[str, np.ndarra
             on("Transpose", on("Reshape", part, on.constant(0, 0, heads, width)), perm=[0, 2, 1, 3])
             for part in parts
         )
-        query, key = _turn(on, query), _turn(on, key)
-        keys = on("Concat", split["keys"][layer], key, axis=2)
-        values = on("Concat", split["values"][layer], value, axis=2)
-        after["keys"].append(on("Unsqueeze", keys, on.constant(0)))
-        after["values"].append(on("Unsqueeze", values, on.constant(0)))
+        query, key = _turn(on, query, angles), _turn(on, key, angles)
+        keys = on("Concat", before[0][layer], key, axis=2)
+        values = on("Concat", before[1][layer], value, axis=2)
+        for kept, new in zip(after, (keys, values), strict=True):
+            kept.append(on("Unsqueeze", new, on.constant(0)))
         scores = on("MatMul", query, on("Transpose", keys, perm=[0, 1, 3, 2]))
-        scores = on("Add", on("Mul", scores, on.constant(width**-0.5)), "mask")
+        scores = on("Add", on("Mul", scores, on.constant(width**-0.5)), mask)
         seen = on("MatMul", on("Softmax", scores, axis=-1), values)
         seen = on("Reshape", on("Transpose", seen, perm=[0, 2, 1, 3]), on.constant(0, 0, size))
         x = on("Add", x, on.product(f"attended{layer}", seen, bounded=False))
         wide = on.product(f"widen{layer}", _norm(on, f"before_feed_forward{layer}", x), bounded=False)
         x = on("Add", x, on.product(f"narrow{layer}", on("Gelu", wide), bounded=False))
-    x = on("Gather", x, "places", axis=1)
-    on("Identity", on.product("output", _norm(on, "before_output", x), bounded=False), output="logits")
-    for name, found in after.items():
-        on("Concat", *found, output=f"{name}_after", axis=0)
-    cells: Value = (FLOAT, [layers, "N", heads, "P", width])
-    longer: Value = (FLOAT, [layers, "N", heads, "P + T", width])
-    angles: Value = (FLOAT, ["N", 1, "T", width // 2])
-    inputs: dict[str, Value] = {
-        "ids": (INT, ["N", "T"]),
-        "places": (INT, ["K"]),
-        "keys": cells,
-        "values": cells,
-    }
-    inputs |= {"cosines": angles, "sines": angles, "mask": (FLOAT, ["N", 1, "T", "P + T"])}
-    outputs: dict[str, Value] = {"logits": (FLOAT, ["N", "K", config.vocab_size])}
-    outputs |= {"keys_after": longer, "values_after": longer}
-    return serialised(on, inputs, outputs, "transformer")
+    x = on("Gather", x, places, axis=1)
+    logits = on.product("output", _norm(on, "before_output", x), bounded=False)
+    kept_keys, kept_values = (on("Concat", *kept, axis=0) for kept in after)
+    return logits, kept_keys, kept_values
 
 
 def _layers(on: Nodes, name: str, count: int) -> list[str]:
@@ -72,9 +122,10 @@ def _norm(on: Nodes, name: str, x: str) -> str:
     return on("LayerNormalization", x, on.weight(name), on.weight(f"{name}.bias"), axis=-1, epsilon=1e-5)
 
 
-def _turn(on: Nodes, x: str) -> str:
+def _turn(on: Nodes, x: str, angles: tuple[str, str]) -> str:
     """Each pair of features turned by the angle of its position."""
     first, second = on.several("Split", x, count=2, axis=-1, num_outputs=2)
-    turned = on("Sub", on("Mul", first, "cosines"), on("Mul", second, "sines"))
-    other = on("Add", on("Mul", second, "cosines"), on("Mul", first, "sines"))
+    cosines, sines = angles
+    turned = on("Sub", on("Mul", first, cosines), on("Mul", second, sines))
+    other = on("Add", on("Mul", second, cosines), on("Mul", first, sines))
     return on("Concat", turned, other, axis=-1)

@@ -15,7 +15,7 @@ from textgen.storage.bundle import weights_of
 from textgen.text.tokenizer import BOS, EOS, PAD, UNK
 from textgen.transformer.config import TransformerConfig
 from textgen.transformer.engines import OnnxTransformer, TorchTransformer
-from textgen.transformer.graph import transformer_graph
+from textgen.transformer.graph import transformer_graph, transformer_write_graph
 from textgen.transformer.network import TransformerDecoder
 
 V = 11
@@ -44,7 +44,8 @@ def engines(config, precision="float32"):
     made = decoder(config)
     weights = weights_of(made)
     graph = transformer_graph(config, weights, precision)
-    return TorchTransformer(made), OnnxTransformer(config, weights, graph, precision)
+    loop = transformer_write_graph(config, weights, precision)
+    return TorchTransformer(made), OnnxTransformer(config, weights, graph, precision, write_graph=loop)
 
 
 def ids(rows, steps, seed=1):
@@ -202,3 +203,20 @@ def test_it_has_no_context():
     for engine in engines(CONFIG):
         with pytest.raises(ValueError, match="no context"):
             engine.start(np.zeros((1, 2, 3), np.float32), 1)
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=str)
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+@pytest.mark.parametrize("sampling", [SamplingConfig(), SamplingConfig(0), SamplingConfig(1.2, 5, 0.9, 0.01)])
+def test_blocks_are_written_as_they_are_stepped(config, precision, sampling, monkeypatch):
+    _, engine = engines(config, precision)
+    prompts = [[BOS], [BOS, 5, 6, 7], [BOS, 8]] * 2
+    made = []
+    write = OnnxTransformer.write
+    monkeypatch.setattr(OnnxTransformer, "write", lambda *a: made.append(write(*a)) or made[-1])
+    options = {"sampling": sampling, "end": EOS, "max_length": 40, "seed": 4}
+    found = generate(engine, prompts, **options)
+    # Beyond the window what is seen changes with every token: that is stepped.
+    assert any(block is not None for block in made) == (config.window == 64)
+    monkeypatch.setattr(OnnxTransformer, "write", lambda *_: None)
+    assert_same(found, generate(engine, prompts, **options))
