@@ -97,7 +97,7 @@ def load_model(folder: Path, engine: str) -> Loaded:
 
         again = f"captioner export {folder}"
         model: StepModel = OnnxEngine.of(config, stored, again, prefix=DECODER)
-        see = _onnx_eyes(stored, again)
+        see = stored_eyes(stored, again)
         workers = os.cpu_count() or 1
     else:
         from textgen.engine.torch import TorchEngine
@@ -109,11 +109,12 @@ def load_model(folder: Path, engine: str) -> Loaded:
     return Loaded(see, model, tokenizer, size, stored.header, stored.hash, workers, confidence)
 
 
-def _onnx_eyes(stored: bundle.Bundle, again: str) -> Eyes:
+def stored_eyes(stored: bundle.Bundle, again: str, threads: int = 0) -> Eyes:
+    """Eyes by the graph of a stored model, of as many `threads` as `onnx_eyes` has it; `again` makes graphs anew."""
     name = ENCODER_INT8 if ENCODER_INT8 in read_graphs(stored, again).files else ENCODER
     graph = read_graphs(stored, again, [name]).files[name]
     with bundle.describing(stored.folder / bundle.WEIGHTS):
-        return onnx_eyes(graph, _eyes_weights(stored.weights, name))
+        return onnx_eyes(graph, _eyes_weights(stored.weights, name), threads)
 
 
 def _eyes_weights(weights: Weights, graph: str) -> dict[str, np.ndarray]:

@@ -12,11 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from captioner.network.eyes import onnx_eyes
-from captioner.network.stored import DECODER
+from captioner.network.stored import stored_eyes
 from tests.benchmarks.our_models import stored
 from tests.benchmarks.timing import Contender, alternate, asked, spread
-from textgen.storage.graphs import read_graphs
+from tests.helpers.paths import MODEL_IN_THE_BOX
 
 _SIDE = 1024
 _MEGABYTES = (1, 3, 10, 30, 100)
@@ -32,7 +31,7 @@ def measure(model: Path | None, rounds: int) -> dict:
     """GFLOP/s and GB/s; the encoder's milliseconds over those of its multiplications at the first rate."""
     import torch
 
-    from captioner.network.stored import MODEL_IN_THE_BOX, read_model
+    from captioner.network.stored import read_model
 
     matrix = torch.rand(_SIDE, _SIDE)
 
@@ -41,14 +40,12 @@ def measure(model: Path | None, rounds: int) -> dict:
         matrix @ matrix
 
     bundle = stored(model)
-    graph = read_graphs(bundle, "captioner export").files["encoder"]
-    weights = {name: array for name, array in bundle.weights.items() if not name.startswith(DECODER)}
     size = bundle.header["preprocessing"]["size"]
     pixels = np.random.default_rng(0).integers(256, size=(1, size, size, 3), dtype=np.uint8)
     contenders = {}
     for threads in (1, 2):
         contenders[f"product {threads}"] = Contender(partial(product, threads), 5)
-        contenders[f"encoder {threads}"] = Contender(partial(onnx_eyes(graph, weights, threads), pixels), 10)
+        contenders[f"encoder {threads}"] = Contender(partial(stored_eyes(bundle, "", threads), pixels), 10)
     contenders |= {f"read {size}": Contender(reading(size * 10**6), 10) for size in _MEGABYTES}
     default = torch.get_num_threads()
     samples = alternate(contenders, rounds)

@@ -8,7 +8,7 @@ weights. Photos are decoded whole and resized by PIL.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torchvision import models, transforms
 
 from captioner.caption import Captioner
-from captioner.network.backbones import MEAN, STD
+from captioner.network.backbones import MEAN, STD, build_backbone
 from tests.benchmarks.our_models import stored
 from textgen.text.tokenizer import BOS, EOS
 
@@ -26,9 +26,9 @@ State = tuple[Tensor, ...]  # each with a row a beam
 Step = Callable[[Tensor, State], tuple[Tensor, State]]
 
 
-def pixels(photo: bytes, size: int) -> Tensor:
+def pixels(photo: bytes, size: int, mean: Sequence[float] = MEAN, std: Sequence[float] = STD) -> Tensor:
     prepare = transforms.Compose(
-        [transforms.Resize((size, size)), transforms.ToTensor(), transforms.Normalize(MEAN, STD)]
+        [transforms.Resize((size, size)), transforms.ToTensor(), transforms.Normalize(mean, std)]
     )
     return prepare(Image.open(io.BytesIO(photo)).convert("RGB")).unsqueeze(0)
 
@@ -95,12 +95,13 @@ class _SameDecoder(nn.Module):
 
 
 def same_model(folder: Path | None, width: int = 3) -> Callable[[bytes], str]:
-    """Our model, a MobileNetV2 with a decoder of two LSTM layers, run the tutorials' way."""
+    """Our model, its backbone as it comes with a decoder of two LSTM layers, run the tutorials' way."""
     from textgen.decoder.config import DecoderConfig
 
     ours = Captioner.load(folder)
     weights = {name: torch.from_numpy(array) for name, array in stored(folder).weights.items()}
-    encoder = models.mobilenet_v2(weights=None).features.eval()
+    backbone = build_backbone(ours.header["config"]["encoder"])
+    encoder = backbone.module.eval()
     bridge = nn.Linear(weights["bridge.1.weight"].shape[1], weights["bridge.1.weight"].shape[0])
     decoder = _SameDecoder(DecoderConfig(**ours.header["config"]["decoder"])).eval()
     with torch.no_grad():
@@ -114,7 +115,7 @@ def same_model(folder: Path | None, width: int = 3) -> Callable[[bytes], str]:
 
     @torch.no_grad()
     def caption(photo: bytes) -> str:
-        features = encoder(pixels(photo, ours.size)).flatten(2).transpose(1, 2)
+        features = encoder(pixels(photo, ours.size, backbone.mean, backbone.std)).flatten(2).transpose(1, 2)
         context = F.relu(bridge(features)).expand(width, -1, -1)
         ids = beam_search(decoder.step, decoder.start(context), width, BOS, EOS, most=30)
         return ours.tokenizer.decode([index for index in ids if index not in (BOS, EOS)])
@@ -123,20 +124,15 @@ def same_model(folder: Path | None, width: int = 3) -> Callable[[bytes], str]:
 
 
 def _unfold(encoder: nn.Module, weights: dict[str, Tensor]) -> None:
-    """Folded convolutions into those of torchvision; their batch norms add the biases and change nothing else."""
-    own = dict(encoder.named_parameters())
-    norms = {name: module for name, module in encoder.named_modules() if isinstance(module, nn.BatchNorm2d)}
-    for name, value in weights.items():
-        if not name.startswith("encoder.backbone."):
-            continue
-        place, kind = name.removeprefix("encoder.backbone.").rsplit(".", 1)
-        if kind == "weight":
-            own[f"{place}.weight"].copy_(value)
-            continue
-        parent, index = place.rsplit(".", 1)
-        norm = norms[f"{parent}.{int(index) + 1}"]
+    """Folded convolutions into those before folding; their batch norms, which follow them, add the biases and nothing else."""
+    convolutions = [
+        (name, module) for name, module in encoder.named_modules() if isinstance(module, nn.Conv2d)
+    ]
+    norms = [module for module in encoder.modules() if isinstance(module, nn.BatchNorm2d)]
+    for (name, convolution), norm in zip(convolutions, norms, strict=True):
+        convolution.weight.copy_(weights[f"encoder.backbone.{name}.weight"])
         norm.weight.fill_((1 + norm.eps) ** 0.5)
-        norm.bias.copy_(value)
+        norm.bias.copy_(weights[f"encoder.backbone.{name}.bias"])
 
 
 class _Sgrvinod(nn.Module):

@@ -79,6 +79,8 @@ def split_prose(text: str) -> list[str]:
         if words and words[-1] != PARAGRAPH:
             words.append(PARAGRAPH)
         plain = " ".join(paragraph.translate(_PLAIN).split())
+        if not plain:
+            continue  # an empty prompt need not wait for nltk
         plain = _EMPHASIS.sub("", _DASH.sub("—", plain))
         plain = _OPENING.sub(f" {_OPEN} ", plain).replace('"', f" {_CLOSE} ")
         plain = _OPENING_SINGLE.sub(f" {_OPEN_SINGLE} ", plain)
