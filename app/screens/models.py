@@ -9,6 +9,7 @@ from pathlib import Path
 import streamlit as st
 
 from app.cards import curves, views
+from app.work import families
 from app.work.limits import limits
 from app.work.model_info import BOXES, ModelInfo, read_info, titles
 from app.work.resources import (
@@ -42,7 +43,9 @@ def main() -> None:
         "What reads your photos and writes your texts: small recurrent networks, trained from public data.",
     )
     in_use = (chosen_captioner_folder(), chosen_text_folder())
-    folders = [folder for box in BOXES.values() for folder in box.folders()]
+    boxed = [folder for box in BOXES.values() for folder in box.folders()]
+    # Those that are there to be compared come after those that people use.
+    folders = sorted(boxed, key=lambda folder: folder.name.startswith(families.PREFIX))
     folders = list(dict.fromkeys([*folders, *in_use, *st.session_state.get(_OPENED, ())]))
     for number, (folder, title) in enumerate(titles(folders).items()):
         with st.container(border=True, key=f"card-model-{number}"), views.errors_shown():

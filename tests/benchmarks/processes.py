@@ -42,7 +42,9 @@ def measure(model: Path | None, rounds: int, long: bool) -> dict:
             results[f"{title}, s"] = spread(seconds)
             results[f"{title}, peak MB"] = max(megabytes)
         seconds = {title: np.median([run[0] for run in runs[1:]]) for title, runs in found.items()}
-    results["captioner caption photo.jpg, median s"] = asked(seconds["captioner caption photo.jpg"], "<= 0.45")
+    results["captioner caption photo.jpg, median s"] = asked(
+        seconds["captioner caption photo.jpg"], "<= 0.45"
+    )
     peak = results["captioner caption photo.jpg, peak MB"]
     results["captioner caption photo.jpg, most MB"] = asked(peak, "<= 150")
     results["captioner --help, median s"] = asked(seconds["captioner --help"], "<= 0.2")
