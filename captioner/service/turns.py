@@ -62,9 +62,13 @@ class Batches:
     ):
         self._work, self._most, self._queue, self._wait = work, most, queue, wait_seconds
         self._waiting: deque[_Waiting] = deque()
-        self._threads = ThreadPoolExecutor(workers, thread_name_prefix="batch")
+        self._workers = workers
+        self._threads = self._pool()
         self._free = workers
         self._under_way: set[asyncio.Task[None]] = set()
+
+    def _pool(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(self._workers, thread_name_prefix="batch")
 
     def __len__(self) -> int:
         """Items that wait."""
@@ -123,3 +127,6 @@ class Batches:
         while self._under_way:
             await asyncio.wait(self._under_way)
         self._threads.shutdown()
+        self._threads = (
+            self._pool()
+        )  # of the application when it is begun again; no thread is there before it is needed

@@ -39,7 +39,7 @@ def test_without_streamlit_it_says_what_to_install(capsys, monkeypatch):
         (("--engine", "cuda"), "engine: unknown 'cuda'; known: auto, onnx, torch"),
         (("--model", "nowhere"), "nowhere: no such model or folder; in the box: "),
         (("--model", MODELS / "novels"), "a model of kind 'textgen'"),
-        (("--text-model", "poems"), "in the box: novels, shakespeare"),
+        (("--text-model", "poems"), "poems: no such model or folder; in the box: "),
         (("--text-model", MODEL_IN_THE_BOX), "a model of kind 'captioner'"),
     ],
 )

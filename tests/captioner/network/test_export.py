@@ -24,12 +24,14 @@ from tests.helpers.step_models import build
 from tests.helpers.text_models import trained
 from textgen.classification.classifier import Classifier
 from textgen.decoder.config import DecoderConfig
+from textgen.decoding.writing import StepWriter
 from textgen.engine.onnx import OnnxEngine
 from textgen.engine.text_model import export_model as export_text_model
 from textgen.engine.torch import TorchEngine
 from textgen.generator import TextGenerator
 from textgen.storage import bundle
 from textgen.storage.graphs import PRECISIONS, Graphs, has_graphs, read_graphs, write_graphs
+from textgen.transformer.engines import OnnxTransformer
 from textgen.translation.translator import Translator
 
 pytestmark = pytest.mark.slow  # exports whole encoders
@@ -264,6 +266,11 @@ def test_the_graphs_in_the_box_load(folder):
         assert type(translator.model) is OnnxEngine and len(translator.translate("A dog runs.").text) > 5
     elif kind == "classifier":
         assert Classifier.load(folder).classify("A dog runs.").probability > 0
+    elif folder.name.startswith("captions-"):
+        engine = {"captions-transformer": OnnxTransformer}.get(folder.name, OnnxEngine)
+        generator = TextGenerator.load(folder)
+        assert not isinstance(generator.writer, StepWriter) or type(generator.model) is engine
+        assert all(text.ids for text in generator.generate("", n=3, length=20, seed=1))
     else:
         generator = TextGenerator.load(folder)
         assert type(generator.model) is OnnxEngine

@@ -173,7 +173,7 @@ def test_a_prompt_is_read_on_and_streamed_the_same(client, models):
         ("[]", 422, "body: "),
         ('{"prompt": 1}', 422, "prompt: "),
         ('{"prompt": "a", "promt": "b"}', 422, "promt: "),
-        ('{"model": "../../etc"}', 422, "model: unknown '../../etc'; known: novels, shakespeare"),
+        ('{"model": "../../etc"}', 422, "model: unknown '../../etc'; known: "),
         ('{"length": 1000000}', 422, "length: 1,000,000 is more than 2,000"),
         ('{"length": 0}', 422, "length: 0"),
         ('{"temperature": -1}', 422, "temperature: -1"),
