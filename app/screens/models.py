@@ -45,7 +45,7 @@ def main() -> None:
     in_use = (chosen_captioner_folder(), chosen_text_folder())
     boxed = [folder for box in BOXES.values() for folder in box.folders()]
     # Those that are there to be compared come after those that people use.
-    folders = sorted(boxed, key=lambda folder: folder.name.startswith(families.PREFIX))
+    folders = sorted(boxed, key=_is_compared)
     folders = list(dict.fromkeys([*folders, *in_use, *st.session_state.get(_OPENED, ())]))
     for number, (folder, title) in enumerate(titles(folders).items()):
         with st.container(border=True, key=f"card-model-{number}"), views.errors_shown():
@@ -55,12 +55,21 @@ def main() -> None:
             _open()
 
 
+def _is_compared(folder: Path) -> bool:
+    """Whether it is one of the families in the box, which have a screen of their own."""
+    return folder.parent == text_model.BOX.folder and folder.name.startswith(families.PREFIX)
+
+
 def _show(info: ModelInfo, title: str, used: bool, number: int) -> None:
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         st.header(views.plain(title), anchor=False, width="content")
         if used:
             st.badge("In use", icon=":material/check:", color="green")
-        elif info.kind in _USES and st.button(f"Use for {_USES[info.kind]}", key=f"use-{number}"):
+        elif (
+            info.kind in _USES
+            and not _is_compared(info.folder)
+            and st.button(f"Use for {_USES[info.kind]}", key=f"use-{number}")
+        ):
             _use(info)
             st.rerun()
     views.note(f"{_PURPOSES[info.kind]} · {info.line}")
