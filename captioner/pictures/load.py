@@ -36,8 +36,8 @@ from textgen.storage.typed import shown
 # sizes, which are handled here, and a library does not print.
 warnings.filterwarnings("ignore", module=r"PIL\.", append=True)
 
-# Pillow opens 43 formats, some through outside programs (EPS); MPO, the two-picture JPEG, opens as JPEG.
 _COMMON = b"\xff\xd8", b"\x89PNG"  # what JPEG and PNG begin with
+# Pillow opens 43 formats, some through outside programs (EPS); MPO, the two-picture JPEG, opens as JPEG.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
 ANIMATED, PAGES = "animated: first frame", "several pages: first page"
 NOTES = {"GIF": ANIMATED, "WEBP": ANIMATED, "PNG": ANIMATED, "AVIF": ANIMATED, "TIFF": PAGES}

@@ -13,7 +13,7 @@ from textgen.decoding.constraints import check_fits, constrain
 from textgen.decoding.generate import Generated
 from textgen.decoding.sampling import normalizer
 from textgen.decoding.settings import Constraints
-from textgen.engine.protocol import Continuations, Rules, Searching, StepModel
+from textgen.engine.protocol import Continuations, Rules, Searching, State, StepModel
 from textgen.errors import UserError
 
 _GROUPS = 64
@@ -49,7 +49,8 @@ def beam_search(
         # Beams compare the model's log-probabilities; penalised ones would no longer be that.
         raise UserError("repetition_penalty: only sampling takes it; beam search has no_repeat_ngram")
     width = max(beam_size, n_best)
-    search = (model, prompts, context, lengths, width, constraints, end, max_length)
+    state = model.start(context, len(prompts), lengths)
+    search = (model, prompts, state, width, constraints, end, max_length)
     steps = _recorded(*search) or _Stepped(*search)
     every = [_Beams(width, length_penalty) for _ in prompts]
     active = every
@@ -124,8 +125,7 @@ class _Stepped:
         self,
         model: StepModel,
         prompts: np.ndarray,
-        context: np.ndarray | None,
-        lengths: np.ndarray | None,
+        state: State,
         width: int,
         constraints: Constraints,
         end: int,
@@ -133,18 +133,18 @@ class _Stepped:
     ):
         self._model, self._width = model, width
         self._constraints, self._end, self._max_length = constraints, end, max_length
-        logits, state = model.prefill(prompts, model.start(context, len(prompts), lengths))
+        logits, state = model.prefill(prompts, state)
         self._state = model.select(state, np.repeat(np.arange(len(prompts)), width))
         self._logits = np.repeat(logits, width, axis=0)
-        self._active: Sequence[_Beams] = []
+        self._rows: np.ndarray | None = None
+        """Which of the prompts of the step before go on; None before the first."""
 
     def found(self, active: Sequence[_Beams]) -> Iterable[Found]:
-        if self._active:
+        if self._rows is not None:
             owners = np.array([beams.owners for beams in active])
             rows = (owners + self._rows[:, None] * self._width).ravel()
             last = np.array([ids[-1] for beams in active for ids in beams.ids])
             self._logits, self._state = self._model.step(last, self._model.select(self._state, rows))
-        self._active = active
         history = np.array([beams.ids for beams in active], dtype=np.int64)
         history = history.reshape(len(active) * self._width, -1)
         logits, steps_left = self._logits, self._max_length - history.shape[1]
@@ -179,8 +179,7 @@ class _Recorded:
 def _recorded(
     model: StepModel,
     prompts: np.ndarray,
-    context: np.ndarray | None,
-    lengths: np.ndarray | None,
+    state: State,
     width: int,
     constraints: Constraints,
     end: int,
@@ -193,7 +192,6 @@ def _recorded(
             "required tokens" if constraints.required else "this engine has no loop",
         )
         return None
-    state = model.start(context, len(prompts), lengths)
     if prompts.shape[1] > 1:
         _, state = model.prefill(prompts[:, :-1], state)
     rules = Rules(
