@@ -106,7 +106,7 @@ def _vae(config: FamilyConfig, vocab_size: int, steps: int, places: int, base: N
     def loss(batch: TextBatch, step: int) -> tuple[Tensor, dict[str, float]]:
         inputs, targets = _tensors(network, batch.inputs, batch.targets)
         lengths = (targets != PAD).sum(dim=1)
-        weight = min(1.0, (step + 1) / rising)
+        weight = config.divergence_weight * min(1.0, (step + 1) / rising)
         return network.loss(targets, lengths, inputs, targets, weight, config.free_nats, config.word_dropout)
 
     return Recipe(network, parts, [(network, config.learning_rate)], loss, network)

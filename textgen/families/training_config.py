@@ -41,6 +41,7 @@ _OWN = {
         "latent",
         "word_dropout",
         "free_nats",
+        "divergence_weight",
         "annealing",
     ),
     "flow": ("hidden", "couplings"),
@@ -91,8 +92,11 @@ class FamilyConfig:
     """Share of the words that are hidden from a vae's decoder, so that it needs the vector."""
     free_nats: float = 0.25
     """Nats of each feature of a vae's vector that cost nothing (Kingma et al. 2016)."""
+    divergence_weight: float = 1.0
+    """What the weight of a vae's divergence rises to (Higgins et al. 2017). Below 1 its vectors say more and lie less
+    normally, which a flow makes up for."""
     annealing: float = 0.3
-    """Share of a vae's training in which the weight of its divergence rises to 1."""
+    """Share of a vae's training in which the weight of its divergence rises."""
     couplings: int = 6
     """Affine couplings of a flow."""
     policy_rate: float = 0.02
@@ -150,7 +154,8 @@ class FamilyConfig:
                 raise UserError(f"{name}: {getattr(self, name)} must be 1 or more")
         if self.max_line < 2:
             raise UserError(f"max_line: {self.max_line} must be 2 or more")
-        for name in ("learning_rate", "weight_decay", "patience", "save_minutes", "free_nats", "policy_rate"):
+        rates = ("learning_rate", "weight_decay", "policy_rate", "free_nats", "divergence_weight")
+        for name in (*rates, "patience", "save_minutes"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise UserError(f"{name}: {getattr(self, name)} must be 0 or more")
         for name in ("dropout", "word_dropout", "annealing", "ema"):
