@@ -44,6 +44,7 @@ from textgen.text.tokenizer import Tokenizer, WordTokenizer
 from textgen.training.checkpoint import load_state
 from textgen.training.device import pick_device, use_bfloat16
 from textgen.training.export import export_trained
+from textgen.training.processes import first, joined, together, wait
 from textgen.training.runs import RunFolder, read_notes, say, without_folders
 
 _UNREADABLE = "unreadable.json"  # in a run's state: pictures that it leaves out
@@ -57,6 +58,7 @@ class _Keep(Protocol):
     def __call__(self, metrics: dict[str, float], name: str) -> None: ...
 
 
+@joined()
 def train(
     data: Path | Sequence[Path], out: Path, config: TrainConfig, resume: bool = False
 ) -> dict[str, float]:
@@ -66,29 +68,16 @@ def train(
     With `resume` the run's own settings continue, whatever `config` says. Raises UserError for bad data or a
     folder in use, `Interrupted` when a signal stopped it.
     """
-    folder = RunFolder(out, "captioner")
-    config = folder.open(config, resume)
-    if not (config.epochs or config.finetune_epochs or config.scst_epochs or config.average_with):
-        raise UserError("epochs: nothing to train; all phases have 0 epochs")
-    read_notes(config.notes)  # now, not after an epoch
-    device = pick_device(config.device)
-    use_bfloat16(config.precision, device)  # a wrong setting must not begin a run
-    data = [data] if isinstance(data, Path) else data
-    dataset = load_datasets(data)
-    for note in dataset.notes:
-        say(note)
-    if without_spaces(caption for example in dataset.examples for caption in example.captions):
-        raise UserError(
-            "data: the captions have no spaces between words, which are what is learnt; put spaces between them"
-        )
-    bad = _unreadable(dataset, config, folder, resume)
-    if bad:
-        say(f"{named(bad)}; left out")
-        dataset = replace(dataset, examples=tuple(e for e in dataset.examples if e.id not in bad))
-    run = _prepare(config, folder, dataset, device)
-    folder.begin(config, " ".join(map(str, data)), dataset.hash)
-    text = json.dumps(bad, ensure_ascii=False)
-    atomic_write(folder.state / _UNREADABLE, lambda file: file.write(text.encode()))
+    with together():
+        folder = RunFolder(out, "captioner")
+        config = folder.open(config, resume)
+        if not (config.epochs or config.finetune_epochs or config.scst_epochs or config.average_with):
+            raise UserError("epochs: nothing to train; all phases have 0 epochs")
+        read_notes(config.notes)  # now, not after an epoch
+        device = pick_device(config.device)
+        use_bfloat16(config.precision, device)  # a wrong setting must not begin a run
+    with together():
+        run = _begun([data] if isinstance(data, Path) else data, config, folder, device, resume)
     say(
         f"{len(run.train)} train and {len(run.dev)} dev pictures, {len(run.tokenizer)} words, "
         f"{sum(p.numel() for p in run.model.parameters()) / 1e6:.1f} million parameters, {device}"
@@ -96,18 +85,20 @@ def train(
     done: dict[str, dict[str, float]] = {}
 
     def keep(metrics: dict[str, float], name: str) -> None:
-        if metrics["score"] > run.best_score:
+        if first() and metrics["score"] > run.best_score:
             run.best_score = metrics["score"]
             write_model(out, run.model, _header(run, {**done, name: metrics}))
 
     try:
         _run_phases(run, done, keep, resume)
     except Interrupted:
-        if not (out / "model.json").exists():
+        if first() and not (out / "model.json").exists():
             write_model(out, run.model, _header(run, done))
         raise
     counted = {name: metrics for name, metrics in done.items() if config.beat_start or name != "start"}
     name, best = max(counted.items(), key=lambda phase: phase[1]["score"])
+    if not first():
+        return best
     if name == "start":
         scores = ", ".join(f"{phase} {metrics['score']:.1f}" for phase, metrics in done.items())
         say(
@@ -129,6 +120,29 @@ def train(
     )
     say(f"best: CIDEr {best['CIDEr']:.1f}, BLEU-4 {best['BLEU-4']:.1f} on dev; the model is in {out}")
     return best
+
+
+def _begun(
+    data: Sequence[Path], config: TrainConfig, folder: RunFolder, device: torch.device, resume: bool
+) -> Run:
+    """What the phases share, of data that were read and checked; the run's folder has its settings."""
+    dataset = load_datasets(data)
+    for note in dataset.notes:
+        say(note)
+    if without_spaces(caption for example in dataset.examples for caption in example.captions):
+        raise UserError(
+            "data: the captions have no spaces between words, which are what is learnt; put spaces between them"
+        )
+    bad = _unreadable(dataset, config, folder, resume)
+    if bad:
+        say(f"{named(bad)}; left out")
+        dataset = replace(dataset, examples=tuple(e for e in dataset.examples if e.id not in bad))
+    run = _prepare(config, folder, dataset, device)
+    folder.begin(config, " ".join(map(str, data)), dataset.hash)
+    if first():
+        text = json.dumps(bad, ensure_ascii=False)
+        atomic_write(folder.state / _UNREADABLE, lambda file: file.write(text.encode()))
+    return run
 
 
 def _unreadable(dataset: Dataset, config: TrainConfig, folder: RunFolder, resume: bool) -> dict[str, str]:
@@ -159,6 +173,7 @@ def _run_phases(run: Run, done: dict[str, dict[str, float]], keep: _Keep, resume
     if config.start_from:
         # The start is the model to beat, unless told otherwise, and what a run that never beats it leaves behind.
         known = (state / "start.json").exists()
+        wait()
         done["start"] = _phase_once(state / "start.json", lambda: evaluate(run, dev_pictures(run)))
         if config.beat_start:
             if not known:
@@ -176,6 +191,7 @@ def _run_phases(run: Run, done: dict[str, dict[str, float]], keep: _Keep, resume
             continue
         folder.mkdir(parents=True, exist_ok=True)
         known = result.exists()
+        wait()  # until all have looked
         if known:
             run.model.load_state_dict(load_state(folder / "best.pt")["model"])
         done[name] = _phase_once(result, partial(phase, run, folder, partial(keep, name=name), resume))
@@ -187,10 +203,15 @@ def _run_phases(run: Run, done: dict[str, dict[str, float]], keep: _Keep, resume
 
 def _phase_once(result: Path, phase: Callable[[], dict[str, float]]) -> dict[str, float]:
     """`phase()`'s metrics, kept in `result` so that a resumed run does not repeat it."""
-    if not result.exists():
-        text = json.dumps(phase())
+    known = result.exists()
+    wait()  # until all have looked
+    if known:
+        metrics: dict[str, float] = json.loads(result.read_text(encoding="utf-8"))
+        return metrics
+    metrics = phase()
+    if first():
+        text = json.dumps(metrics)
         atomic_write(result, lambda file: file.write(text.encode()))
-    metrics: dict[str, float] = json.loads(result.read_text(encoding="utf-8"))
     return metrics
 
 

@@ -34,11 +34,12 @@ ROOMS = [
     ["textgen.text"],
     ["textgen.report"],
     ["textgen.storage"],
-    ["textgen.errors", "textgen.telemetry"],
+    ["textgen.errors", "textgen.rows", "textgen.telemetry"],
 ]
 FOUNDATION = {  # files of a hall on which everything stands
     "captioner.version": "version",
     "textgen.errors": "errors",
+    "textgen.rows": "rows",
     "textgen.telemetry": "telemetry",
 }
 PACKAGES = ("textgen", "captioner", "app")

@@ -14,12 +14,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from textgen.decoder.rnn import DecoderConfig, DecoderState, RNNDecoder
-from textgen.decoding.likelihood import Score
+from textgen.decoding.likelihood import Score, line_nats, stream_nats
 from textgen.decoding.writing import StepWriter, score
 from textgen.engine.text_model import export_model, load_model, model_header, write_model
 from textgen.engine.torch import TorchEngine
 from textgen.errors import Interrupted
 from textgen.generator import TextGenerator
+from textgen.rows import share
 from textgen.storage.bundle import Header
 from textgen.text.batches import LineBatches, StreamBatches, TextBatch
 from textgen.text.copied import CopyIndex
@@ -27,6 +28,7 @@ from textgen.text.tokenizer import PAD
 from textgen.training.config import TrainConfig
 from textgen.training.device import pick_device, use_bfloat16
 from textgen.training.export import export_trained
+from textgen.training.processes import collected, first, joined, mean, shared_out, summed, together
 from textgen.training.runs import RunFolder, read_notes, say, without_folders
 from textgen.training.texts import Texts
 from textgen.training.trainer import FitConfig, fit
@@ -66,6 +68,7 @@ class _Run:
         return model_header(self.decoder, self.texts.tokenizer, self.texts.corpus.lines, provenance, notes)
 
 
+@joined()
 def train(
     paths: Sequence[Path],
     out: Path,
@@ -80,14 +83,16 @@ def train(
     is said once, at the end. Returns the best model's held-out metrics. With `resume` the run's own settings continue,
     whatever `config` says. Raises UserError for a bad corpus or a folder in use, `Interrupted` when a signal stopped it.
     """
-    folder = RunFolder(out, "textgen")
-    config = folder.open(config, resume)
-    read_notes(config.notes)  # now, not after an epoch
-    device = pick_device(config.device)
-    use_bfloat16(config.precision, device)  # a wrong setting must not begin a run
-    run = _prepare(paths, dev, test, folder, config, device)
-    batches = _batches(run)
-    folder.begin(config, " ".join(map(str, [*paths, *dev, *test])), run.texts.corpus.hash)
+    with together():
+        folder = RunFolder(out, "textgen")
+        config = folder.open(config, resume)
+        read_notes(config.notes)  # now, not after an epoch
+        device = pick_device(config.device)
+        use_bfloat16(config.precision, device)  # a wrong setting must not begin a run
+    with together():
+        run = _prepare(paths, dev, test, folder, config, device)
+        batches = _batches(run)
+        folder.begin(config, " ".join(map(str, [*paths, *dev, *test])), run.texts.corpus.hash)
     for note in run.texts.corpus.notes:
         say(note)
     say(f"{run.texts.described(sum(p.numel() for p in run.decoder.parameters()))}, {device}")
@@ -122,9 +127,11 @@ def train(
             label="text",
         )
     except Interrupted:
-        if not (out / "model.json").exists():
+        if first() and not (out / "model.json").exists():
             keep({})
         raise
+    if not first():
+        return best
     keep(best, _test(run))
     if isinstance(run.texts.train.ids, np.ndarray):
         CopyIndex.build(run.texts.train.ids, *_INDEX[config.level]).save(out)
@@ -155,18 +162,27 @@ class _Loss:
             real = targets != PAD
             features, targets = features[real], targets[real]
         logits = self._decoder.logits(features).float()
-        value = F.cross_entropy(logits.flatten(0, -2), targets.flatten())
+        nll = F.cross_entropy(logits.flatten(0, -2), targets.flatten(), reduction="sum")
+        value = mean(nll, targets.numel())
         self._layers = tuple(tuple(s.detach() for s in layer) for layer in state.layers)
         if not torch.isfinite(value.detach()):
             self._layers = None  # what made it so must not be carried on
         return value, {}
 
     def state_dict(self) -> dict[str, Any]:
-        return {"layers": self._layers and [list(layer) for layer in self._layers]}
+        """The states of all rows, whichever process has them."""
+        parts = collected(self._layers and [[s.cpu() for s in layer] for layer in self._layers])
+        if not all(parts):
+            return {"layers": None}
+        return {
+            "layers": [[torch.cat(s) for s in zip(*layer, strict=True)] for layer in zip(*parts, strict=True)]
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         layers = state["layers"]
-        self._layers = layers and tuple(tuple(s.to(self._device) for s in layer) for layer in layers)
+        self._layers = layers and tuple(
+            tuple(s[share().of(len(s)).slice].to(self._device) for s in layer) for layer in layers
+        )
 
 
 def _prepare(
@@ -222,14 +238,25 @@ def _batches(run: _Run) -> StreamBatches | LineBatches:
 def _judge(run: _Run) -> dict[str, float]:
     """Held-out metrics, and a text at each of some temperatures to look at."""
     generator = run.generator()
-    found = score(generator.writer, run.texts.tokenizer, run.texts.held_out, STREAMS)
+    found = score(_SharedWriter(generator.model), run.texts.tokenizer, run.texts.held_out, STREAMS)
     metrics = _metrics(found)
     length = 150 if run.config.level == "char" else 30
-    for temperature in _SAMPLES:
+    for temperature in _SAMPLES if first() else ():
         text = generator.generate(length=length, temperature=temperature, seed=run.config.seed)[0].text
         say(f"  {temperature}: {' / '.join(line for line in text.splitlines() if line.strip())}")
     say(f"  held-out {_described(metrics)}")
     return {"score": -found.nats_per_token, **metrics}
+
+
+class _SharedWriter(StepWriter):
+    """A writer whose nats several processes find together."""
+
+    def line_nats(self, lines: Sequence[Sequence[int]]) -> np.ndarray:
+        return np.array(shared_out(lines, lambda mine: line_nats(self.model, mine).tolist()))
+
+    def stream_nats(self, ids: np.ndarray, start: int, streams: int) -> np.ndarray:
+        mine = stream_nats(self.model, ids, start, streams, mine=share())
+        return np.array([summed([float(mine.sum())])[0]])
 
 
 def _test(run: _Run) -> dict[str, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from captioner.network.encoder import Encoder
+from textgen.decoder.dropout import Dropout
 from textgen.decoder.rnn import RNNDecoder
 
 
@@ -19,7 +20,7 @@ class CaptionModel(nn.Module):
         super().__init__()
         self.encoder = encoder
         self.bridge = nn.Sequential(
-            nn.Dropout(feature_dropout),
+            Dropout(feature_dropout),
             nn.Linear(encoder.feature_size, decoder.config.context_size),
             nn.ReLU(),
         )

@@ -17,6 +17,7 @@ from captioner.data.examples import Example
 from captioner.pictures.load import load_image
 from captioner.training.ahead import read_ahead
 from captioner.training.augmentation import augment, can_mirror
+from textgen.rows import Rows, share
 from textgen.text.batches import pad_rows
 from textgen.text.tokenizer import EOS, Tokenizer
 
@@ -26,7 +27,7 @@ CaptionIds = Sequence[Sequence[Sequence[int]]]
 
 @dataclass(frozen=True)
 class CaptionBatch:
-    """B pictures with N captions, those of a picture together.
+    """B pictures with N captions, those of a picture together: this process's `rows` of the batch's pictures.
 
     A picture has from one caption to many. With equal weights those with many would dominate, with equal pictures the
     few captions of those with one: a caption of a picture that has n in the batch weighs n ** -0.5, between the two.
@@ -38,6 +39,9 @@ class CaptionBatch:
     targets: np.ndarray  # (N, T) the ids that follow, PAD where there is none
     owners: np.ndarray  # (N,) which of the pictures each caption is of
     weights: np.ndarray  # (N,) how much each caption counts
+    rows: Rows
+    caption_rows: Rows
+    """Which captions they are of all the batch's."""
 
 
 def caption_ids(example: Example, tokenizer: Tokenizer, max_length: int) -> list[list[int]]:
@@ -68,12 +72,19 @@ class _CaptionBatches(ABC):
             rng = np.random.default_rng((self._seed, epoch, position))
             chosen = [self._choose(self._ids[index], rng) for index in indices]
             counts = np.array([len(captions) for captions in chosen])
+            mine = share().of(len(indices))
+            first, end = (int(counts[:place].sum()) for place in (mine.first, mine.end))
+            inputs, targets = pad_rows([caption for captions in chosen for caption in captions])
+            own = counts[mine.slice]
             return CaptionBatch(
-                indices,
-                self._pictures(indices, rng),
-                *pad_rows([caption for captions in chosen for caption in captions]),
-                np.repeat(np.arange(len(indices)), counts),
-                np.repeat(counts**-0.5, counts).astype(np.float32),
+                indices[mine.slice],
+                self._pictures(indices, rng, mine.slice),
+                inputs[first:end],
+                targets[first:end],
+                np.repeat(np.arange(len(own)), own),
+                np.repeat(own**-0.5, own).astype(np.float32),
+                mine,
+                Rows(first, end, len(inputs), mine.counted),
             )
 
         return read_ahead(make, range(start, len(self)))
@@ -82,8 +93,8 @@ class _CaptionBatches(ABC):
         return [captions[i] for i in rng.permutation(len(captions))[: self._captions]]
 
     @abstractmethod
-    def _pictures(self, indices: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Features or pixels of the pictures at `indices`; `rng` decides their augmentation."""
+    def _pictures(self, indices: np.ndarray, rng: np.random.Generator, mine: slice) -> np.ndarray:
+        """Features or pixels of the pictures at `indices[mine]`; `rng` decides the augmentation of all."""
 
 
 class FeatureBatches(_CaptionBatches):
@@ -94,9 +105,9 @@ class FeatureBatches(_CaptionBatches):
         super().__init__(ids, batch, captions, seed)
         self._features = features
 
-    def _pictures(self, indices: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def _pictures(self, indices: np.ndarray, rng: np.random.Generator, mine: slice) -> np.ndarray:
         views = rng.integers(self._features.shape[1], size=len(indices))
-        return self._features[indices, views]
+        return self._features[indices[mine], views[mine]]
 
 
 class PictureBatches(_CaptionBatches):
@@ -119,10 +130,10 @@ class PictureBatches(_CaptionBatches):
         self._smallest = smallest
         self._mirrored = [can_mirror(example) for example in examples]
 
-    def _pictures(self, indices: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def _pictures(self, indices: np.ndarray, rng: np.random.Generator, mine: slice) -> np.ndarray:
         draws = rng.random((len(indices), 5))
         with ThreadPoolExecutor(2) as threads:  # of the batch only: a forked child would wait for older ones
-            return np.stack(list(threads.map(self._picture, indices, draws)))
+            return np.stack(list(threads.map(self._picture, indices[mine], draws[mine])))
 
     def _picture(self, index: int, draws: np.ndarray) -> np.ndarray:
         image = load_image(self._examples[index].path, size=(self._size, self._size))

@@ -14,6 +14,8 @@ from captioner.network.encoder import Encoder
 from captioner.pictures.load import picture_pixels
 from captioner.training.ahead import read_ahead
 from captioner.training.augmentation import can_mirror
+from textgen.rows import share
+from textgen.training.processes import first, wait
 
 
 class CachedFeatures:
@@ -44,28 +46,35 @@ class CachedFeatures:
         # Half a file under the real name would be taken for a whole one after a crash.
         unfinished = path.with_suffix(".unfinished")
         device = self._encoder.mean.device
-        starts = range(0, len(examples), batch)
+        mine = share().of(len(examples))
+        starts = range(mine.first, mine.end, batch)
 
         def read(start: int) -> np.ndarray:
-            chosen = examples[start : start + batch]
+            chosen = examples[start : min(start + batch, mine.end)]
             pixels = np.stack([picture_pixels(example.path, self._size) for example in chosen])
             mirrored = [p[:, ::-1] if can_mirror(e) else p for p, e in zip(pixels, chosen, strict=True)]
             return np.stack([pixels, np.stack(mirrored)], axis=1) if flip else pixels[:, None]
 
-        cache = None
+        empty = torch.zeros(1, self._size, self._size, 3, dtype=torch.uint8, device=device)
+        with torch.inference_mode():
+            cells = self._encoder(empty).shape[1:]
+        if first():
+            views = 2 if flip else 1
+            np.lib.format.open_memmap(unfinished, "w+", np.float16, (len(examples), views, *cells))
+        wait()
+        cache = np.load(unfinished, mmap_mode="r+")
         with torch.inference_mode():
             for start, pixels in zip(
-                tqdm(starts, desc="features", mininterval=1, leave=False),
+                tqdm(starts, desc="features", mininterval=1, leave=False, disable=not first()),
                 read_ahead(read, starts),
                 strict=True,
             ):
                 flat = torch.from_numpy(pixels.reshape(-1, *pixels.shape[2:])).to(device)
                 features = self._encoder(flat).half().cpu().numpy()
                 features = features.reshape(*pixels.shape[:2], *features.shape[1:])
-                if cache is None:
-                    shape = (len(examples), *features.shape[1:])
-                    cache = np.lib.format.open_memmap(unfinished, "w+", np.float16, shape)
-                cache[start : start + batch] = features
-        assert cache is not None, "a split has pictures"
+                cache[start : start + len(features)] = features
         cache.flush()
-        unfinished.replace(path)
+        wait()
+        if first():
+            unfinished.replace(path)
+        wait()

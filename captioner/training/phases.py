@@ -27,12 +27,14 @@ from textgen.decoding.generate import generate
 from textgen.decoding.settings import Constraints, SamplingConfig
 from textgen.engine.torch import TorchEngine
 from textgen.errors import UserError
+from textgen.rows import in_rows, share
 from textgen.storage.bundle import Header
 from textgen.text.batches import pad_rows
 from textgen.text.tokenizer import BOS, EOS, PAD, UNK, Tokenizer
 from textgen.training.checkpoint import load_state, save_state
 from textgen.training.device import use_bfloat16
 from textgen.training.losses import next_token_loss
+from textgen.training.processes import collected, first, mean, wait
 from textgen.training.runs import RunFolder, say
 from textgen.training.trainer import Batches, FitConfig, Groups, Loss, fit
 
@@ -120,6 +122,7 @@ def self_critical(run: Run, folder: Path, keep: Keep, resume: bool) -> dict[str,
                 end=EOS,
                 max_length=config.max_length,
                 seed=config.seed * 1_000_003 + step,
+                keys=range(batch.rows.first * config.scst_samples, batch.rows.end * config.scst_samples),
             )
         # The gradient must be of the very policy that was sampled from: no dropout in the decoder, and no
         # probability for tokens that are never sampled, or what is taken from bad samples drifts to them.
@@ -142,7 +145,8 @@ def self_critical(run: Run, folder: Path, keep: Keep, resume: bool) -> dict[str,
         logits[:, banned] = -torch.inf
         nll = F.cross_entropy(logits, targets[real], reduction="none")
         weight = advantage[:, None].expand_as(targets)[real]
-        return (weight * nll).sum() / real.sum(), {"reward": float(reward.mean())}
+        rewards = mean(torch.tensor(reward.sum()), reward.size)
+        return mean((weight * nll).sum(), real.sum()), {"reward": float(rewards)}
 
     groups = _groups(model, config.scst_encoder_rate, config.scst_rate, config.frozen_layers)
     fit_config = FitConfig(config.scst_epochs, seed=config.seed + 2, ema_decay=config.ema)
@@ -162,15 +166,17 @@ def averaging(run: Run, folder: Path, keep: Keep, resume: bool) -> dict[str, flo
             f"{path}: another vocabulary or other sizes than the model to be averaged (--average-with)"
         )
     best: dict[str, float] = {}
-    for share in _SHARES:
-        mixed = {name: torch.lerp(value, theirs[name].to(value), share) for name, value in ours.items()}
+    for part in _SHARES:
+        mixed = {name: torch.lerp(value, theirs[name].to(value), part) for name, value in ours.items()}
         run.model.load_state_dict(mixed)
-        metrics = {**evaluate(run, dev_pictures(run)), "share": share}
+        metrics = {**evaluate(run, dev_pictures(run)), "share": part}
         run.folder.log({"phase": folder.name, **metrics})
         if not best or metrics["score"] > best["score"]:
             best = metrics
-            save_state(folder / "best.pt", {"model": mixed})
-            keep(metrics)
+            if first():
+                save_state(folder / "best.pt", {"model": mixed})
+                keep(metrics)
+    wait()
     run.model.load_state_dict(load_state(folder / "best.pt")["model"])
     return best
 
@@ -227,27 +233,38 @@ def _caption_loss(
         for a in (batch.inputs, batch.targets, batch.owners, batch.weights)
     )
     state = decoder.select(decoder.start(context, len(context)), owners)
-    return next_token_loss(decoder, state, inputs, targets, label_smoothing, weights)
+    with in_rows(batch.caption_rows):
+        return next_token_loss(decoder, state, inputs, targets, label_smoothing, weights)
 
 
 def dev_pictures(run: Run) -> Contexts:
     """Contexts of the dev pictures from one place to another, read as people's photos are."""
+    mine = share().of(len(run.dev))
     if run.dev_pixels is None:
-        run.dev_pixels = np.stack([picture_pixels(example.path, run.size) for example in run.dev])
+        chosen = run.dev[mine.slice]
+        run.dev_pixels = np.stack([picture_pixels(example.path, run.size) for example in chosen])
     pixels = run.dev_pixels
-    return lambda start, end: run.model.context(torch.from_numpy(pixels[start:end]).to(run.device))
+
+    def contexts(start: int, end: int) -> Tensor:
+        return run.model.context(
+            torch.from_numpy(pixels[start - mine.first : end - mine.first]).to(run.device)
+        )
+
+    return contexts
 
 
 def evaluate(run: Run, contexts: Contexts, batch: int = 50) -> dict[str, float]:
     """Dev metrics of captions with the default decoding, and three of them to look at."""
     run.model.eval()
     engine = TorchEngine(run.model.decoder)
+    mine = share().of(len(run.dev))
     texts: list[str] = []
     bfloat16 = use_bfloat16(run.config.precision, run.device) and run.device.type == "cuda"
     with torch.inference_mode(), torch.autocast(run.device.type, torch.bfloat16, enabled=bfloat16):
-        for start in range(0, len(run.dev), batch):
-            context = contexts(start, start + batch).float().cpu().numpy()
+        for start in range(mine.first, mine.end, batch):
+            context = contexts(start, min(start + batch, mine.end)).float().cpu().numpy()
             texts += [found[0].text for found in decode(engine, context, run.tokenizer, DEFAULT_DECODING)]
+    texts = [text for part in collected(texts if mine.counted else []) for text in part]
     metrics = dev_metrics(run.dev, texts)
     for example, text in list(zip(run.dev, texts, strict=True))[:: max(1, len(texts) // 3)][:3]:
         say(f"  {example.id}: {text}")

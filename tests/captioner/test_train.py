@@ -29,10 +29,12 @@ from captioner.training.phases import _caption_loss
 from tests.conftest import draw, world
 from textgen.decoder.rnn import DecoderConfig, RNNDecoder
 from textgen.errors import Interrupted, UserError
+from textgen.rows import Rows
 from textgen.text.batches import pad_rows
 from textgen.text.tokenizer import BOS, EOS, PAD, UNK
 from textgen.training.runs import RunFolder
 
+ALL = Rows(0, 1, 1)  # this process has all of a batch
 pytestmark = pytest.mark.slow  # trains
 
 SCRIPT = """
@@ -313,7 +315,7 @@ def test_padding_does_not_change_the_loss():
         return _caption_loss(
             decoder,
             context,
-            CaptionBatch(None, None, inputs, targets, np.arange(2), np.ones(2, np.float32)),
+            CaptionBatch(None, None, inputs, targets, np.arange(2), np.ones(2, np.float32), ALL, ALL),
             0.1,
         )
 
@@ -376,7 +378,7 @@ def test_a_caption_is_learnt_with_its_own_picture():
     owners, weights = np.array([0, 1, 1, 2]), np.array([1, 0.5, 0.5, 1], np.float32)
 
     def loss(rows, weights):
-        batch = CaptionBatch(None, None, inputs[rows], targets[rows], owners[rows], weights)
+        batch = CaptionBatch(None, None, inputs[rows], targets[rows], owners[rows], weights, ALL, ALL)
         return _caption_loss(decoder, context, batch, 0.0)
 
     alone = torch.stack([loss([row], np.ones(1, np.float32)) for row in range(4)])

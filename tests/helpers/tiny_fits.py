@@ -2,16 +2,26 @@
 
 import os
 import signal
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from textgen.decoder.rnn import DecoderConfig, RNNDecoder
+from textgen.rows import Rows, share
 from textgen.training.trainer import FitConfig, fit
 
 STEPS, EPOCHS = 3, 2
 CONFIG = FitConfig(EPOCHS, ema_decay=0.9, seed=3, precision="float32", save_minutes=60)
+
+
+@dataclass(frozen=True)
+class Some:
+    """What a process has of a batch."""
+
+    data: torch.Tensor
+    rows: Rows
 
 
 class Shuffled:
@@ -26,7 +36,8 @@ class Shuffled:
     def epoch(self, epoch, start):
         order = torch.randperm(4 * self.steps, generator=torch.Generator().manual_seed(epoch))
         for step in range(start, self.steps):
-            yield self.data[order[4 * step : 4 * step + 4]]
+            mine = share().of(4)
+            yield Some(self.data[order[4 * step : 4 * step + 4]][mine.slice], mine)
 
 
 class Numbers:
@@ -76,7 +87,7 @@ def train(folder, config=CONFIG, task=None, *, at=lambda step: 1, evaluate=None,
     model, lines, bests = task.model(), [], []
 
     def loss(batch, step):
-        return task.loss(model, batch) * at(step), {"step": step}
+        return task.loss(model, batch.data) * at(step), {"step": step}
 
     def score():
         return {"score": -float(task.loss(model, task.data))}

@@ -18,6 +18,7 @@ from tests.helpers.text_models import TINY, lines, same_numbers, story
 from textgen.decoding.likelihood import Score
 from textgen.errors import Interrupted, UserError
 from textgen.generator import TextGenerator
+from textgen.rows import Rows
 from textgen.text.batches import LineBatches, StreamBatches, TextBatch
 from textgen.text.corpus import load_corpus
 from textgen.train import _Loss, train
@@ -135,21 +136,21 @@ def test_two_windows_with_the_state_carried_on_are_one_of_double_length(cell):
     decoder, ids = build(4, context=False, cell=cell), np.random.default_rng(0).integers(4, 9, (3, 11))
     inputs, targets = ids[:, :-1], ids[:, 1:]
     halves, whole = _Loss(decoder, torch.device("cpu")), _Loss(decoder, torch.device("cpu"))
-    first, _ = halves(TextBatch(inputs[:, :5], targets[:, :5], fresh=True), 0)
-    second, _ = halves(TextBatch(inputs[:, 5:], targets[:, 5:], fresh=False), 1)
-    both, _ = whole(TextBatch(inputs, targets, fresh=True), 0)
+    first, _ = halves(TextBatch(inputs[:, :5], targets[:, :5], True, Rows(0, 3, 3)), 0)
+    second, _ = halves(TextBatch(inputs[:, 5:], targets[:, 5:], False, Rows(0, 3, 3)), 1)
+    both, _ = whole(TextBatch(inputs, targets, True, Rows(0, 3, 3)), 0)
     assert torch.allclose((first + second) / 2, both, atol=1e-5)
     for one, other in zip(halves.state_dict()["layers"], whole.state_dict()["layers"], strict=True):
         assert torch.allclose(torch.stack(one), torch.stack(other), atol=1e-5)
         assert not any(state.requires_grad for state in one)
-    again, _ = halves(TextBatch(inputs[:, :5], targets[:, :5], fresh=True), 2)
+    again, _ = halves(TextBatch(inputs[:, :5], targets[:, :5], True, Rows(0, 3, 3)), 2)
     assert torch.equal(again, first)  # a fresh window knows of nothing before it
 
 
 def test_a_loss_that_is_nan_does_not_poison_the_state_carried_on():
     decoder, ids = build(4, context=False), np.random.default_rng(0).integers(4, 9, (3, 11))
     loss = _Loss(decoder, torch.device("cpu"))
-    batch = TextBatch(ids[:, :-1], ids[:, 1:], fresh=False)
+    batch = TextBatch(ids[:, :-1], ids[:, 1:], False, Rows(0, 3, 3))
     fresh, _ = loss(replace(batch, fresh=True), 0)
     weights = {name: tensor.clone() for name, tensor in decoder.state_dict().items()}
     decoder.layers[0].weight_hh_l0.data.fill_(float("nan"))

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
-from textgen.decoder.dropout import Dropout
+from textgen.decoder.dropout import Dropout, hide_tokens
 from textgen.sequences.encoder import RecurrentEncoder, pool
 from textgen.text.tokenizer import UNK
 
@@ -34,7 +33,7 @@ class ClassificationModel(nn.Module):
     def context(self, ids: Tensor, lengths: Tensor) -> Tensor:
         """Encoded tokens (B, L, D) of `ids` (B, L), of which the first `lengths` (B,) count; 0 beyond them."""
         if self.training and self.word_dropout:
-            ids = ids.masked_fill(torch.rand(ids.shape, device=ids.device) < self.word_dropout, UNK)
+            ids = hide_tokens(ids, self.word_dropout, UNK)
         return self.encoder(self.embedding(ids), lengths)
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:

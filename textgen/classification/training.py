@@ -22,6 +22,7 @@ from textgen.classification.reliability import fit_temperature
 from textgen.classification.stored import Output, export_model, model_header, write_model
 from textgen.classification.training_config import ClassesConfig
 from textgen.errors import UserError
+from textgen.rows import Rows, share
 from textgen.sequences.config import EncoderConfig
 from textgen.sequences.encoder import RecurrentEncoder
 from textgen.sequences.torch_encoder import TorchEncoder
@@ -31,6 +32,7 @@ from textgen.text.subwords import SubwordTokenizer
 from textgen.text.tokenizer import EOS
 from textgen.training.device import pick_device, use_bfloat16
 from textgen.training.export import export_trained
+from textgen.training.processes import first, joined, mean, shared_out, together
 from textgen.training.runs import RunFolder, read_notes, say, without_folders
 from textgen.training.whole import fit_whole
 
@@ -39,11 +41,12 @@ _COST = 0.3  # points of accuracy that 8 bits may cost
 
 @dataclass(frozen=True)
 class TextsBatch:
-    """B texts with their classes."""
+    """B texts with their classes, which are this process's `rows` of the batch."""
 
     ids: np.ndarray  # (B, L), PAD behind them
     lengths: np.ndarray  # (B,)
     labels: np.ndarray  # (B,)
+    rows: Rows
 
 
 class TextsBatches:
@@ -58,7 +61,10 @@ class TextsBatches:
 
     def epoch(self, epoch: int, start: int) -> Iterator[TextsBatch]:
         for places, _ in self._order.epoch(epoch, start):
-            yield TextsBatch(*padded([self._rows[place] for place in places]), self._labels[places])
+            mine = share().of(len(places))
+            ids, lengths = padded([self._rows[place] for place in places])
+            own = mine.slice
+            yield TextsBatch(ids[own], lengths[own], self._labels[places][own], mine)
 
 
 @dataclass
@@ -110,6 +116,7 @@ class _Run:
         return Classifier(encode, Output(weight, bias), self.tokenizer, self.header({}), hash="")
 
 
+@joined()
 def train_classes(
     paths: Sequence[Path], dev: Sequence[Path], out: Path, config: ClassesConfig, resume: bool = False
 ) -> dict[str, float]:
@@ -119,17 +126,22 @@ def train_classes(
     `resume` the run's own settings continue, whatever `config` says. Raises UserError for bad data or a folder in use,
     `Interrupted` when a signal stopped it.
     """
-    folder = RunFolder(out, "textgen")
-    config = folder.open(config, resume)
-    read_notes(config.notes)  # now, not after an epoch
-    device = pick_device(config.device)
-    use_bfloat16(config.precision, device)  # a wrong setting must not begin a run
-    run = _prepare(paths, dev, folder, config)
-    run.model.to(device)
-    places = {name: place for place, name in enumerate(run.train.classes)}
-    rows = [[*ids[: config.max_length - 1], EOS] for ids in run.tokenizer.encode_all(list(run.train.texts))]
-    batches = TextsBatches(rows, [places[label] for label in run.train.labels], config.tokens, config.seed)
-    folder.begin(config, " ".join(map(str, [*paths, *dev])), str(run.header({})["provenance"]["data_hash"]))
+    with together():
+        folder = RunFolder(out, "textgen")
+        config = folder.open(config, resume)
+        read_notes(config.notes)  # now, not after an epoch
+        device = pick_device(config.device)
+        use_bfloat16(config.precision, device)  # a wrong setting must not begin a run
+    with together():
+        run = _prepare(paths, dev, folder, config)
+        run.model.to(device)
+        places = {name: place for place, name in enumerate(run.train.classes)}
+        encoded = run.tokenizer.encode_all(list(run.train.texts))
+        rows = [[*ids[: config.max_length - 1], EOS] for ids in encoded]
+        labels = [places[label] for label in run.train.labels]
+        batches = TextsBatches(rows, labels, config.tokens, config.seed)
+        data_hash = str(run.header({})["provenance"]["data_hash"])
+        folder.begin(config, " ".join(map(str, [*paths, *dev])), data_hash)
     for note in (*run.train.notes, *run.dev.notes):
         say(note)
     say(
@@ -143,7 +155,8 @@ def train_classes(
             torch.from_numpy(a).to(device) for a in (batch.ids, batch.lengths, batch.labels)
         )
         logits = run.model(ids, lengths).float()
-        return F.cross_entropy(logits, labels, label_smoothing=config.label_smoothing), {}
+        nll = F.cross_entropy(logits, labels, label_smoothing=config.label_smoothing, reduction="sum")
+        return mean(nll, len(labels)), {}
 
     def keep(metrics: dict[str, float]) -> None:
         write_model(out, run.model, run.header(metrics))
@@ -159,6 +172,8 @@ def train_classes(
         resume=resume,
         label="classes",
     )
+    if not first():
+        return best
     logits = run.classifier().logits(list(run.dev.texts))
     known = [place for place, label in enumerate(run.dev.labels) if label in places]
     run.temperature = fit_temperature(
@@ -211,7 +226,8 @@ def _prepare(paths: Sequence[Path], dev: Sequence[Path], folder: RunFolder, conf
 
 def _judge(run: _Run) -> dict[str, float]:
     run.model.eval()
-    found = run.classifier().classify(list(run.dev.texts))
+    classifier = run.classifier()
+    found = shared_out(run.dev.texts, lambda texts: classifier.classify(list(texts)))
     figures = judge(found, run.dev.labels)
     assert figures.nats is not None, "they have probabilities"
     say(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from textgen.engine.protocol import StepModel
+from textgen.rows import Share
 from textgen.text.batches import pad_rows
 from textgen.text.tokenizer import PAD
 
@@ -71,32 +72,40 @@ class Score:
 
 
 def stream_nats(
-    model: StepModel, ids: np.ndarray, start: int, streams: int = 1, warmup: int = 256
+    model: StepModel,
+    ids: np.ndarray,
+    start: int,
+    streams: int = 1,
+    warmup: int = 256,
+    mine: Share = Share(),
 ) -> np.ndarray:
     """Negative log-likelihood (tokens,) of each of `ids` (tokens,), read as one text that `start` precedes.
 
     With several `streams` as many parts are read side by side, each after the `warmup` tokens before it: some twenty
     times as fast, and the same to a few ten-thousandths of a nat, as a recurrent state forgets what is further back.
+    Parts that are not `mine` are not read; of their tokens the nats are 0.
     """
     inputs = np.concatenate([[start], ids[:-1]]).astype(np.int64)
     targets = np.asarray(ids, dtype=np.int64)
     width = len(ids) // streams
     if width < warmup:
         streams, width = 1, len(ids)
-    state = model.start(None, 1)
-    if streams > 1:
-        before = np.arange(1, streams)[:, None] * width + np.arange(-warmup, 0)
-        _, warm = model.prefill(inputs[before], model.start(None, streams - 1))
-        state = model.join([state, warm])
-    rows = np.arange(streams)[:, None] * width
-    nats = np.empty(len(ids))
+    nats = np.zeros(len(ids))
+    part = mine.of(streams)
+    if not part.counted:
+        return nats
+    rows = np.arange(streams)[part.slice, None] * width
+    states = [model.start(None, 1)] if rows[0] == 0 else []
+    if len(later := rows[rows[:, 0] > 0]):
+        states.append(model.prefill(inputs[later + np.arange(-warmup, 0)], model.start(None, len(later)))[1])
+    state = model.join(states) if len(states) > 1 else states[0]
     for place in range(0, width, _CHUNK):
         places = rows + np.arange(place, min(place + _CHUNK, width))
         log_probs, state = model.score(inputs[places], targets[places], state)
         nats[places] = -log_probs
-    if rest := len(ids) - streams * width:
+    if part.end == streams and (rest := len(ids) - streams * width):
         log_probs, _ = model.score(
-            inputs[None, -rest:], targets[None, -rest:], model.select(state, np.array([streams - 1]))
+            inputs[None, -rest:], targets[None, -rest:], model.select(state, np.array([len(rows) - 1]))
         )
         nats[-rest:] = -log_probs[0]
     return nats

@@ -30,6 +30,7 @@ from textgen.families.stored import (
     writer_of,
 )
 from textgen.families.training_config import BASES, FamilyConfig
+from textgen.rows import share
 from textgen.storage import bundle
 from textgen.storage.bundle import Header
 from textgen.text.batches import LineBatches
@@ -38,6 +39,7 @@ from textgen.text.kneser_ney import LineNgrams
 from textgen.text.tokenizer import BOS, EOS, PAD, UNK, CharTokenizer, Tokenizer
 from textgen.training.device import pick_device, use_bfloat16
 from textgen.training.export import export_trained
+from textgen.training.processes import joined, together
 from textgen.training.runs import RunFolder, read_notes, say, without_folders
 from textgen.training.texts import Texts
 from textgen.training.whole import fit_whole
@@ -83,6 +85,7 @@ class _Run:
         return writer_of(self.header({})["config"], bundle.weights_of(stored), torch_engines(stored))
 
 
+@joined()
 def train_family(
     paths: Sequence[Path],
     out: Path,
@@ -95,6 +98,9 @@ def train_family(
 
     As `textgen.train.train` otherwise, whose recurrent decoder is one more family.
     """
+    with together():
+        if share().count > 1:
+            raise UserError(f"family: a {config.family} is trained by one process; start it without torchrun")
     folder = RunFolder(out, "textgen")
     config = folder.open(config, resume)
     read_notes(config.notes)  # now, not after an epoch

@@ -12,6 +12,7 @@ from typing import TypeVar
 import numpy as np
 
 from textgen.errors import UserError
+from textgen.rows import Rows, share
 from textgen.text.tokenizer import BOS, PAD
 
 T = TypeVar("T")
@@ -20,12 +21,13 @@ _BUCKET = 50  # batches whose lines are sorted by length together: little paddin
 
 @dataclass(frozen=True)
 class TextBatch:
-    """N rows of T tokens."""
+    """N rows of T tokens, which are this process's `rows` of the batch."""
 
     inputs: np.ndarray  # (N, T)
     targets: np.ndarray  # (N, T): the tokens that follow, PAD where there is none
     fresh: bool
     """Whether states start anew; else each row goes on where it ended in the batch before."""
+    rows: Rows
 
 
 def pad_rows(ids: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
@@ -88,11 +90,12 @@ class StreamBatches:
     def epoch(self, epoch: int, start: int) -> Iterator[TextBatch]:
         size = len(self._ids)
         first = np.random.default_rng((self._seed, epoch)).integers(size)
-        rows = first + np.arange(self._batch)[:, None] * (size // self._batch)
+        mine = share().of(self._batch)
+        rows = first + np.arange(self._batch)[mine.slice, None] * (size // self._batch)
         for position in range(start, len(self)):
             places = rows + position * self._sequence + np.arange(self._sequence + 1)
             window = self._ids[places % size].astype(np.int64)
-            yield TextBatch(window[:, :-1], window[:, 1:], fresh=position == 0)
+            yield TextBatch(window[:, :-1], window[:, 1:], position == 0, mine)
 
 
 class SizedOrder:
@@ -148,4 +151,6 @@ class LineBatches:
         chunks = [order[i : i + size][np.argsort(lengths[i : i + size])] for i in range(0, len(order), size)]
         batches = [chunk[i : i + self._batch] for chunk in chunks for i in range(0, len(chunk), self._batch)]
         for position in rng.permutation(len(batches))[start:]:
-            yield TextBatch(*pad_rows([self._lines[index] for index in batches[position]]), fresh=True)
+            inputs, targets = pad_rows([self._lines[index] for index in batches[position]])
+            mine = share().of(self._batch)
+            yield TextBatch(inputs[mine.slice], targets[mine.slice], True, mine)

@@ -10,7 +10,12 @@ from textgen.errors import UserError
 def pick_device(name: str) -> torch.device:
     """`auto` is a GPU when there is one; a device asked for by name and absent is an error."""
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        # Of several processes each has a GPU of its own: the one that `processes.joined` chose.
+        return (
+            torch.device("cuda", torch.cuda.current_device())
+            if torch.cuda.is_available()
+            else torch.device("cpu")
+        )
     try:
         device = torch.device(name)
     except RuntimeError:

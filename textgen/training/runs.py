@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from textgen.errors import UserError
+from textgen.rows import share
 from textgen.storage.bundle import HEADER, model_files
 from textgen.storage.files import atomic_write
 from textgen.storage.typed import is_address, why_unreadable
@@ -61,6 +62,8 @@ class RunFolder:
 
     def begin(self, config: DataclassInstance, data: str, data_hash: str) -> None:
         """Keeps the settings of a new run. Raises UserError when a resumed one was on other data than `data`."""
+        if self._data_hash is None and share().rank:
+            return
         if self._data_hash is None:
             saved = {"command": self.command, "config": dataclasses.asdict(config), "data_hash": data_hash}
             text = json.dumps(saved, default=str, indent=1)
@@ -73,6 +76,8 @@ class RunFolder:
 
     def log(self, line: dict[str, Any]) -> None:
         """A JSON line in `log.jsonl`, the peak of memory added."""
+        if share().rank:
+            return
         line = {**line, "peak_memory_gb": round(peak_memory() / 1e9, 2)}
         path = self.state / _LOG
         try:
@@ -155,7 +160,8 @@ def read_notes(path: Path | None) -> str:
 
 
 def say(text: str) -> None:
-    """A line for the person who watches, above the progress bar."""
+    """A line for the person who watches, above the progress bar; of several processes the first speaks."""
     from tqdm import tqdm
 
-    tqdm.write(text, file=sys.stderr)
+    if not share().rank:
+        tqdm.write(text, file=sys.stderr)

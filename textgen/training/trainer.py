@@ -10,7 +10,6 @@ import contextlib
 import math
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,8 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from textgen.errors import Interrupted, UserError
+from textgen.rows import Rows, in_rows, share
+from textgen.training import processes
 from textgen.training.checkpoint import load_state, save_state
 from textgen.training.device import use_bfloat16
 from textgen.training.optimizer import AveragedWeights, make_optimizer
@@ -60,7 +61,14 @@ class FitConfig:
     """Steps in a row whose loss may be NaN or infinite before training stops."""
 
 
-Batch = TypeVar("Batch")
+class Shared(Protocol):
+    """A batch, or what this process has of it."""
+
+    @property
+    def rows(self) -> Rows: ...
+
+
+Batch = TypeVar("Batch", bound=Shared)
 Given = TypeVar("Given", covariant=True)
 
 Groups = Sequence[tuple[nn.Module, float]]
@@ -81,7 +89,8 @@ class Batches(Protocol[Given]):
 class Carried(Protocol):
     """What a loss carries from step to step, such as recurrent states; kept in checkpoints."""
 
-    def state_dict(self) -> dict[str, Any]: ...
+    def state_dict(self) -> dict[str, Any]:
+        """What all processes carry; each of them calls it."""
 
     def load_state_dict(self, state: dict[str, Any]) -> None: ...
 
@@ -95,7 +104,8 @@ def stop_on_signal() -> Iterator[threading.Event]:
         return
 
     def handle(number: int, frame: FrameType | None) -> None:
-        if stop.is_set() and number == signal.SIGINT:
+        # torchrun passes a Ctrl-C on to processes that the terminal has told already.
+        if stop.is_set() and number == signal.SIGINT and share().count == 1:
             raise KeyboardInterrupt
         stop.set()
 
@@ -136,6 +146,7 @@ def fit(
     with stop_on_signal() as stop:
         while not run.done():
             run.epoch(stop)
+    processes.wait()
     model.load_state_dict(load_state(run.best)["model"])
     model.eval()
     best = run.progress["best"]
@@ -182,7 +193,8 @@ class _Fit(Generic[Batch]):
         carried: Carried | None,
         label: str,
     ) -> None:
-        self.model, self.batches, self.loss, self.config = model, batches, loss, config
+        self.model, self.batches, self.config = model, batches, config
+        self.loss = processes.parallel([module for module, _ in groups], loss)
         self.evaluate, self.on_best, self.log = evaluate, on_best, log
         self.carried, self.label = carried, label
         self.device = next(model.parameters()).device
@@ -224,7 +236,9 @@ class _Fit(Generic[Batch]):
     def save(self) -> None:
         state: dict[str, Any] = {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
         state |= {"average": self.average.kept, "progress": self.progress}
-        save_state(self.last, state | ({"carried": self.carried.state_dict()} if self.carried else {}))
+        state |= {"carried": self.carried.state_dict()} if self.carried else {}
+        if processes.first():
+            save_state(self.last, state)
 
     def done(self) -> bool:
         config, progress = self.config, self.progress
@@ -246,18 +260,17 @@ class _Fit(Generic[Batch]):
     def epoch(self, stop: threading.Event) -> None:
         """The rest of the current epoch, and its evaluation."""
         config, progress = self.config, self.progress
-        saved = judged = time.monotonic()
+        saved = judged = processes.clock()
         started = saved - progress["seconds"]
         self.model.train()
         bar = _bar(self._readable_batches(), len(self.batches), progress, self.label)
         for batch in bar:
-            self.step(batch)
+            stopped, now = self.step(batch, stop)
             progress["position"] += 1
             means = {name: f"{figure:.3f}" for name, figure in self.means().items()}
             bar.set_postfix(means, refresh=False)
-            now = time.monotonic()
             progress["seconds"] = now - started
-            if stop.is_set():
+            if stopped:
                 self.save()
                 raise Interrupted(f"stopped in epoch {progress['epoch'] + 1}; continue with --resume")
             if config.minutes and self.share() >= 1:
@@ -265,12 +278,13 @@ class _Fit(Generic[Batch]):
             if self.bad_in_a_row == 0 and now - judged > 60 * config.judge_minutes:
                 self.judge()
                 self.model.train()
-                judged = time.monotonic()
+                judged = processes.clock()
             if self.bad_in_a_row == 0 and now - saved > 60 * config.save_minutes:
                 self.save()
-                saved = time.monotonic()
+                saved = processes.clock()
         bar.close()
         self.judge()
+        ended = processes.clock()
         self.progress = _Progress(
             epoch=progress["epoch"] + 1,
             position=0,
@@ -280,10 +294,10 @@ class _Fit(Generic[Batch]):
             improved=False,
             stale=0 if progress["improved"] else progress["stale"] + 1,
             seconds=0.0,
-            spent=progress["spent"] + time.monotonic() - started,
+            spent=progress["spent"] + ended - started,
         )
         self.save()
-        if stop.is_set():
+        if processes.any_of(stop.is_set()):
             raise Interrupted(f"stopped after epoch {self.progress['epoch']}; continue with --resume")
 
     def _readable_batches(self) -> Iterator[Batch]:
@@ -297,24 +311,28 @@ class _Fit(Generic[Batch]):
                 f"{error}; what was learnt is kept: mend it, and continue with --resume"
             ) from error
 
-    def step(self, batch: Batch) -> None:
+    def step(self, batch: Batch, stop: threading.Event) -> tuple[bool, float]:
+        """One step; returns whether any process was asked to stop, and the time of the first one's clock."""
         progress, step = self.progress, self.progress["epoch"] * len(self.batches) + self.progress["position"]
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * self.rate(step)
         torch.manual_seed(self.config.seed * 1_000_003 + step)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
-            value, figures = self.loss(batch, step)
         self.optimizer.zero_grad(set_to_none=True)
-        value.backward()
+        with processes.noticing(), in_rows(batch.rows):
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
+                value, figures = self.loss(batch, step)
+            value.backward()
+        figures = {"loss": value.item(), **figures}
+        stopped, now, means = processes.agreed(stop.is_set(), list(figures.values()))
         trained = [p for group in self.optimizer.param_groups for p in group["params"]]
         norm = nn.utils.clip_grad_norm_(trained, self.config.clip_norm)
-        if torch.isfinite(value.detach()) and torch.isfinite(norm):
+        if math.isfinite(means[0]) and torch.isfinite(norm):
             self.optimizer.step()
             self.average.update(step)
             self.bad_in_a_row = 0
-            for name, figure in {"loss": value.item(), **figures}.items():
-                progress["sums"][name] = progress["sums"].get(name, 0.0) + float(figure)
-            return
+            for name, figure in zip(figures, means, strict=True):
+                progress["sums"][name] = progress["sums"].get(name, 0.0) + figure
+            return stopped, now
         self.bad_in_a_row += 1
         progress["skipped"] += 1
         if self.bad_in_a_row >= self.config.max_bad_steps:
@@ -323,6 +341,7 @@ class _Fit(Generic[Batch]):
                 f"training: the loss was NaN or infinite {self.bad_in_a_row} steps in a row "
                 f"(epoch {progress['epoch'] + 1}); lower the learning rate{kept}"
             )
+        return stopped, now
 
     def means(self) -> dict[str, float]:
         """Figures of the epoch so far, a good step."""
@@ -338,8 +357,9 @@ class _Fit(Generic[Batch]):
             metrics = {name: float(value) for name, value in self.evaluate().items()}
             if progress["best"] is None or _rank(metrics) > _rank(progress["best"]):
                 progress["best"], progress["improved"] = metrics, True
-                save_state(self.best, {"model": self.model.state_dict()})
-                self.on_best(metrics)
+                if processes.first():
+                    save_state(self.best, {"model": self.model.state_dict()})
+                    self.on_best(metrics)
         line = {"phase": self.label, "epoch": progress["epoch"] + 1, **self.means(), **metrics}
         line |= {"steps": progress["epoch"] * len(self.batches) + progress["position"]}
         self.log({**line, "skipped_steps": progress["skipped"], "seconds": round(progress["seconds"], 1)})
@@ -359,4 +379,5 @@ def _bar(batches: Iterator[Batch], total: int, progress: _Progress, label: str) 
         desc=description,
         mininterval=1,
         leave=False,
+        disable=not processes.first(),
     )

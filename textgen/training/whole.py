@@ -9,6 +9,7 @@ from torch import nn
 
 from textgen.errors import Interrupted
 from textgen.storage.bundle import HEADER
+from textgen.training.processes import first
 from textgen.training.runs import RunFolder
 from textgen.training.trainer import Batch, Batches, FitConfig, Groups, Loss, fit
 
@@ -76,6 +77,6 @@ def fit_whole(
             label=label,
         )
     except Interrupted:
-        if not (folder.out / HEADER).exists():
+        if first() and not (folder.out / HEADER).exists():
             keep({})
         raise

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from textgen.rows import Rows, share
 from textgen.text.batches import SizedOrder, pad_rows, padded
 from textgen.text.subwords import SubwordTokenizer
 from textgen.text.tokenizer import EOS
@@ -20,12 +21,13 @@ from textgen.translation.pairs import Pair
 
 @dataclass(frozen=True)
 class PairBatch:
-    """B sentences and their translations."""
+    """B sentences and their translations, which are this process's `rows` of the batch."""
 
     sources: np.ndarray  # (B, L) ids, PAD behind them
     lengths: np.ndarray  # (B,) how many of them count
     inputs: np.ndarray  # (B, T) ids of the translations from BOS on
     targets: np.ndarray  # (B, T) the ids that follow, PAD where there is none
+    rows: Rows
 
 
 class PairBatches:
@@ -64,4 +66,7 @@ class PairBatches:
         most = self._max_length
         # A translation that is cut has not come to its end.
         ended = [row[:most] if len(row) > most else [*row, EOS] for row in targets]
-        return PairBatch(ids, lengths, *pad_rows(ended))
+        inputs, outputs = pad_rows(ended)
+        mine = share().of(len(pairs))
+        own = mine.slice
+        return PairBatch(ids[own], lengths[own], inputs[own], outputs[own], mine)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from textgen.decoder.dropout import hide_tokens
 from textgen.decoder.rnn import RNNDecoder
 from textgen.sequences.encoder import RecurrentEncoder
 from textgen.text.tokenizer import UNK
@@ -26,7 +27,7 @@ class TranslationModel(nn.Module):
     def context(self, ids: Tensor, lengths: Tensor) -> Tensor:
         """Context (B, L, D) of sentences `ids` (B, L), of which the first `lengths` (B,) count; 0 beyond them."""
         if self.training and self.word_dropout:
-            ids = ids.masked_fill(torch.rand(ids.shape, device=ids.device) < self.word_dropout, UNK)
+            ids = hide_tokens(ids, self.word_dropout, UNK)
         return self.encoder(self.decoder.embedding(ids), lengths)
 
     def seen(self, ids: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:

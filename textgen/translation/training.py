@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -24,6 +24,7 @@ from textgen.text.subwords import SubwordTokenizer
 from textgen.training.device import pick_device, use_bfloat16
 from textgen.training.export import export_trained
 from textgen.training.losses import next_token_loss
+from textgen.training.processes import first, joined, shared_out, together
 from textgen.training.runs import RunFolder, read_notes, say, without_folders
 from textgen.training.whole import fit_whole
 from textgen.translation.batches import PairBatch, PairBatches
@@ -89,6 +90,7 @@ class _Run:
         )
 
 
+@joined()
 def train_pairs(
     paths: Sequence[Path],
     dev: Sequence[Path],
@@ -103,16 +105,20 @@ def train_pairs(
     UserError for bad data or a folder in use, `Interrupted` when a signal stopped it.
     """
     require_sacrebleu()
-    folder = RunFolder(out, "textgen")
-    config = folder.open(config, resume)
-    read_notes(config.notes)  # now, not after an epoch
-    device = pick_device(config.device)
-    use_bfloat16(config.precision, device)  # a wrong setting must not begin a run
-    run = _prepare(paths, dev, folder, config)
-    run.model.to(device)
-    renaming = Renaming(run.pairs, config.renaming) if config.renaming else None
-    batches = PairBatches(run.pairs, run.tokenizer, config.tokens, config.max_length, renaming, config.seed)
-    folder.begin(config, " ".join(map(str, [*paths, *dev])), run.hash)
+    with together():
+        folder = RunFolder(out, "textgen")
+        config = folder.open(config, resume)
+        read_notes(config.notes)  # now, not after an epoch
+        device = pick_device(config.device)
+        use_bfloat16(config.precision, device)  # a wrong setting must not begin a run
+    with together():
+        run = _prepare(paths, dev, folder, config)
+        run.model.to(device)
+        renaming = Renaming(run.pairs, config.renaming) if config.renaming else None
+        batches = PairBatches(
+            run.pairs, run.tokenizer, config.tokens, config.max_length, renaming, config.seed
+        )
+        folder.begin(config, " ".join(map(str, [*paths, *dev])), run.hash)
     say(
         f"{len(run.pairs):,} pairs to train on, {sum(len(pairs.pairs) for _, pairs in run.dev):,} to judge by, "
         f"{len(run.tokenizer):,} subwords, {sum(p.numel() for p in run.model.parameters()) / 1e6:.1f} million "
@@ -144,6 +150,8 @@ def train_pairs(
         resume=resume,
         label="translation",
     )
+    if not first():
+        return best
     keep(best)
     exports = {
         "8 bits": partial(export_model, out, "int8", pack=True),
@@ -153,7 +161,7 @@ def train_pairs(
         out,
         config.graphs,
         exports,
-        lambda: _scores(run, Translator.load(out, "onnx"))["score"],
+        lambda: _scores(run, partial(_translations, Translator.load(out, "onnx")))["score"],
         best["score"],
         _COST,
     )
@@ -267,23 +275,26 @@ def _judge(run: _Run) -> dict[str, float]:
         run.header({}),
         hash="",
     )
-    metrics = _scores(run, translator)
-    for name, pairs in run.dev:
+    metrics = _scores(run, partial(shared_out, work=partial(_translations, translator)))
+    for name, pairs in run.dev if first() else ():
         for source in islice(pairs.references(), _SHOWN):
             say(f"  {source} -> {translator.translate(source, beam=1)}")
         say(f"  {name}: BLEU {metrics[f'{name} BLEU']:.1f}, chrF {metrics[f'{name} chrF']:.1f}")
     return metrics
 
 
-def _scores(run: _Run, translator: Translator) -> dict[str, Any]:
+def _translations(translator: Translator, sentences: Sequence[str]) -> list[str]:
+    return [str(found) for found in translator.translate(list(sentences), beam=1)]
+
+
+def _scores(run: _Run, translations: Callable[[Sequence[str]], Sequence[str]]) -> dict[str, Any]:
     metrics: dict[str, float] = {}
     for name, pairs in run.dev:
         every = list(pairs.references().items())
         chosen = dict(
             every[:: -(-len(every) // run.config.judged)]
         )  # spread over all: files are sorted, some
-        said = [str(found) for found in translator.translate(list(chosen), beam=1)]
-        scores = translation_scores(said, list(chosen.values()))
+        scores = translation_scores(translations(list(chosen)), list(chosen.values()))
         metrics |= {f"{name} BLEU": round(scores["BLEU"], 2), f"{name} chrF": round(scores["chrF"], 2)}
     mean = sum(metrics[f"{name} BLEU"] for name, _ in run.dev) / len(run.dev)
     return {"score": round(mean, 3), **metrics}

@@ -1,0 +1,165 @@
+"""Several processes learn what one learns, to the rounding of sums."""
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.helpers.torchrun import run, started
+from textgen.rows import Share, drawn, in_rows
+
+pytestmark = pytest.mark.slow  # starts processes that train
+
+SMALL = ["--epochs", "2", "--graphs", "none", "--precision", "float32"]
+_UNLIKE = ("seconds", "peak_memory_gb")  # in a log's lines
+
+
+@pytest.fixture(scope="module")
+def corpora(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("corpora")
+    rng = np.random.default_rng(0)
+    words = ["red", "green", "blue", "dog", "cat", "runs", "sits", "now"]
+    lines = [" ".join(rng.choice(words, rng.integers(2, 7))) for _ in range(150)]
+    (folder / "lines.txt").write_text("\n".join(lines) + "\n")
+    pairs = [f"{line.capitalize()}.\t{line[::-1].capitalize()}." for line in lines]
+    (folder / "pairs.tsv").write_text("\n".join(pairs) + "\n")
+    (folder / "dev.tsv").write_text("\n".join(f"{pair[:-1]}!" for pair in pairs[::9]) + "\n")
+    rows = [f"{line},{line.split()[0]}" for line in lines if line.split()[0] in words[:3]]
+    (folder / "classes.csv").write_text("text,label\n" + "\n".join(rows) + "\n")
+    return folder
+
+
+TRAININGS = {
+    "a stream": "lines.txt --hidden 24 --embedding 8 --sequence 16 --batch 7 --recurrent-dropout 0.2",
+    "lines": "lines.txt --lines --level word --hidden 24 --embedding 8 --batch 9 --layers 1",
+    "pairs": "--pairs pairs.tsv --dev dev.tsv --vocabulary 300 --hidden 24 --encoder-hidden 16 --embedding 16 --heads 2 "
+    "--tokens 60",
+    "classes": "--classes classes.csv --vocabulary 300 --hidden 16 --embedding 16 --tokens 40 --held-out 0.3",
+}
+
+
+def arguments(training, corpora, out):
+    words = TRAININGS[training].split()
+    return [
+        "train",
+        *(corpora / word if "." in word and word[0].isalpha() else word for word in words),
+        *SMALL,
+        "--out",
+        out,
+    ]
+
+
+def log_of(out):
+    lines = [json.loads(line) for line in (out / "training" / "log.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in line.items() if name not in _UNLIKE} for line in lines]
+
+
+def same(one, other):
+    """Losses and scores to 1e-4, all else alike."""
+    assert len(one) == len(other) > 0
+    for first, second in zip(one, other, strict=True):
+        assert first.keys() == second.keys()
+        for name, value in first.items():
+            assert value == (
+                pytest.approx(second[name], abs=1e-4, rel=1e-5) if isinstance(value, float) else second[name]
+            )
+
+
+@pytest.mark.parametrize("training", TRAININGS)
+def test_two_processes_learn_what_one_does(training, corpora, tmp_path):
+    run(1, "textgen", *arguments(training, corpora, tmp_path / "one"))
+    said = run(2, "textgen", *arguments(training, corpora, tmp_path / "two"))
+    same(log_of(tmp_path / "two"), log_of(tmp_path / "one"))
+    assert said.count("the model is in") == 1  # one speaks for both
+
+
+def test_a_run_goes_on_with_another_number_of_processes(corpora, tmp_path):
+    """Ctrl-C, as a terminal gives it to all of them."""
+    whole = arguments("a stream", corpora, tmp_path / "one")
+    whole[whole.index("--epochs") + 1] = "40"
+    parts = [*whole[:-1], tmp_path / "parts"]
+    run(1, "textgen", *whole)
+    process = started(2, "textgen", *parts, "--save-minutes", "0", start_new_session=True)
+    wait_for(tmp_path / "parts" / "training" / "last.pt", process)
+    os.killpg(process.pid, signal.SIGINT)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode and "continue with --resume" in said, said
+    assert "the model is in" not in said
+    run(1, "textgen", *parts, "--resume")
+    same(log_of(tmp_path / "parts"), log_of(tmp_path / "one"))
+
+
+def test_a_process_that_dies_ends_all_and_loses_nothing(corpora, tmp_path):
+    out = tmp_path / "run"
+    training = arguments("a stream", corpora, out)
+    training[training.index("--epochs") + 1] = "2000"
+    process = started(2, "textgen", *training, "--save-minutes", "0", start_new_session=True)
+    wait_for(out / "training" / "last.pt", process)
+    victim = next(child for child in children(process.pid) if environment(child).get("RANK") == "1")
+    os.kill(victim, signal.SIGKILL)
+    began = time.monotonic()
+    said, _ = process.communicate(timeout=90)
+    assert process.returncode and time.monotonic() - began < 60, said
+    # What it had saved is whole: a run of one process goes on from it.
+    resumed = started(1, "textgen", *training, "--resume", start_new_session=True)
+    time.sleep(8)
+    os.killpg(resumed.pid, signal.SIGINT)
+    said, _ = resumed.communicate(timeout=60)
+    assert resumed.returncode == 130 and "stopped in epoch" in said, said
+
+
+def test_what_is_wrong_is_said_once(corpora, tmp_path):
+    training = arguments("a stream", corpora, tmp_path / "out")
+    training[1] = corpora / "missing.txt"
+    said = run(2, "textgen", *training, status=1)  # torchrun's own status
+    assert said.count("missing.txt: cannot be read") == 1, said
+    said = run(
+        2, "textgen", "train", corpora / "lines.txt", "--family", "vae", "--out", tmp_path / "vae", status=1
+    )
+    assert said.count("without torchrun") == 1, said
+    assert not (tmp_path / "vae").exists()
+
+
+@pytest.mark.parametrize("total", [1, 2, 3, 5, 8])
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_every_row_is_counted_once(total, count):
+    rows = [Share(rank, count).of(total) for rank in range(count)]
+    counted = [row for part in rows if part.counted for row in range(total)[part.slice]]
+    assert counted == list(range(total))
+    assert all(part.end - part.first >= 1 for part in rows)
+
+
+def test_what_is_drawn_for_a_row_does_not_depend_on_who_has_it():
+    def draw(shape):
+        return np.random.default_rng(3).random(shape)
+
+    parts = []
+    for rank in range(3):
+        rows = Share(rank, 3).of(8)
+        with in_rows(rows):
+            parts.append(drawn((rows.end - rows.first, 4), draw))
+    assert np.array_equal(np.concatenate(parts), draw((8, 4)))
+    with in_rows(Share(0, 3).of(8)), pytest.raises(ValueError, match="rows"):
+        drawn((5, 4), draw)
+
+
+def wait_for(path, process):
+    until = time.monotonic() + 60
+    while not path.exists():
+        assert process.poll() is None and time.monotonic() < until, process.stdout.read()
+        time.sleep(0.05)
+
+
+def children(pid):
+    """Processes begun by `pid`, and by those."""
+    own = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return [*own, *(grandchild for child in own for grandchild in children(child))]
+
+
+def environment(pid):
+    entries = Path(f"/proc/{pid}/environ").read_text().split("\0")
+    return dict(entry.split("=", 1) for entry in entries if "=" in entry)
