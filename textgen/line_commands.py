@@ -89,7 +89,11 @@ class CompareCommand:
         if len(models) < len(self.models):
             raise UserError("compare: two models have one name; give each folder a name of its own")
         report = compare(
-            models, corpus.train, corpus.held_out, self.config, said=lambda line: complain("textgen", line)
+            models,
+            corpus.part("train"),
+            corpus.held_out,
+            self.config,
+            said=lambda line: complain("textgen", line),
         )
         if self.plot:
             save_plot(report, self.plot)

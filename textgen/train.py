@@ -133,7 +133,9 @@ def train(
     if not first():
         return best
     keep(best, _test(run))
-    if isinstance(run.texts.train.ids, np.ndarray):
+    if isinstance(run.texts.train.ids, np.memmap):
+        say("no index of what is copied is kept of so large a text: textgen sweep counts no copies")
+    elif isinstance(run.texts.train.ids, np.ndarray):
         CopyIndex.build(run.texts.train.ids, *_INDEX[config.level]).save(out)
     exports = {
         "8 bits": partial(export_model, out, "int8", pack=True),
@@ -203,6 +205,7 @@ def _prepare(
         held_out=config.held_out,
         min_count=config.min_count,
         vocabulary=config.vocabulary,
+        mapped=folder.state,
     )
     size = len(texts.tokenizer)
     torch.manual_seed(config.seed)

@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 
 from tests.benchmarks import (
+    bulk,
     captioning,
     floor,
     growth,
@@ -27,6 +28,7 @@ from tests.benchmarks import (
     processes,
     scoring,
     sentences,
+    serving,
     text_steps,
     text_training,
     training,
@@ -44,6 +46,8 @@ GROUPS = {
     "captioning": lambda options: captioning.measure(options.data, options.model),
     "scoring": lambda options: scoring.measure(options.data),
     "mutations": lambda options: mutations.measure(),
+    "serving": lambda options: serving.measure(options.data, options.model),
+    "bulk": lambda options: bulk.measure(options.data, options.model),
     "training": lambda options: training.measure(options.data, options.encoder_weights),
     "text": lambda options: {**text_training.measure(), **ngrams.measure(options.novels)},
 }

@@ -205,3 +205,49 @@ def test_killed_in_the_middle_it_goes_on_and_a_table_comes_out(folder, tmp_path)
 def test_wrong_settings_are_named(wrong, message):
     with pytest.raises(UserError, match=message):
         BulkConfig(**wrong)
+
+
+@pytest.mark.slow
+@pytest.mark.alone
+def test_a_machine_of_the_cluster_dies_and_the_others_do_its_part(folder, tmp_path):
+    from ray.cluster_utils import Cluster
+
+    for place in range(100):
+        shutil.copy(EXAMPLES / f"{NAMES[place % 4]}.jpg", folder / f"more{place:03d}.jpg")
+    noticed = {
+        "health_check_initial_delay_ms": 1000,
+        "health_check_period_ms": 500,
+        "health_check_failure_threshold": 3,
+    }
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "_system_config": noticed})
+    try:
+        machine = cluster.add_node(num_cpus=1)
+        cluster.wait_for_nodes()
+        out = tmp_path / "out"
+        command = [sys.executable, "-m", "captioner", "bulk", str(folder), str(out), "--part", "4"]
+        process = subprocess.Popen(
+            [*command, "--address", cluster.address],
+            cwd=ROOT,
+            stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            text=True,
+        )
+        deadline = time.monotonic() + 120
+        while len(list(out.glob("part-*"))) < 4 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        cluster.remove_node(machine, allow_graceful=False)
+        done = len(list(out.glob("part-*")))
+        said = process.communicate(timeout=180)[1]
+    finally:
+        cluster.shutdown()
+    assert 4 <= done < 29, "it was killed in the middle"
+    assert process.returncode == 1, said  # one photo is broken
+    found = rows(out)
+    assert [row["id"] for row in found] == [one.id for one in references(str(folder))]
+    captioner = Captioner.load()
+    expected = {name: captioner.caption(EXAMPLES / f"{name}.jpg")[0].text for name in NAMES}
+    assert all(
+        row["captions"][0]["text"] == expected[NAMES[int(row["id"][4:7]) % 4]]
+        for row in found
+        if row["id"].startswith("more")
+    )

@@ -13,9 +13,11 @@ import numpy as np
 
 from textgen.errors import UserError
 from textgen.rows import Rows, share
+from textgen.text.encoding import release
 from textgen.text.tokenizer import BOS, PAD
 
 T = TypeVar("T")
+_RELEASED = 500  # batches, after which what they read of mapped ids need not stay in memory
 _BUCKET = 50  # batches whose lines are sorted by length together: little padding, yet a random order
 
 
@@ -95,6 +97,8 @@ class StreamBatches:
         for position in range(start, len(self)):
             places = rows + position * self._sequence + np.arange(self._sequence + 1)
             window = self._ids[places % size].astype(np.int64)
+            if position % _RELEASED == 0:
+                release(self._ids)
             yield TextBatch(window[:, :-1], window[:, 1:], position == 0, mine)
 
 

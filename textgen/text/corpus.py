@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain, takewhile
 from pathlib import Path
 
 from textgen.errors import UserError
 from textgen.storage.typed import why_unreadable
 from textgen.text.columns import read_columns, read_table
-from textgen.text.encodings import read_text
+from textgen.text.encodings import LargeText, blocks_of, read_text
+
+_LARGE = 2**26  # bytes of a file that is not held in memory
+_JUDGED = 2_000_000  # characters of its tail
 
 
 @dataclass(frozen=True)
 class Corpus:
     """Texts of which a tail is held out."""
 
-    train: tuple[str, ...]
+    train: tuple[str | LargeText, ...]
     held_out: tuple[str, ...]
     lines: bool
     """Each text is a line of its own with an end; else the texts are read on as one stream."""
@@ -37,10 +41,11 @@ class Corpus:
 
     def part(self, name: str) -> tuple[str, ...]:
         """`held-out`, `train` or `all`."""
-        everything = (*self.train, *self.held_out)
+        train = tuple(map(str, self.train))
+        everything = (*train, *self.held_out)
         if self.cut:
-            everything = tuple(map("".join, zip(self.train, self.held_out, strict=True)))
-        parts = {"held-out": self.held_out, "train": self.train, "all": everything}
+            everything = tuple(map("".join, zip(train, self.held_out, strict=True)))
+        parts = {"held-out": self.held_out, "train": train, "all": everything}
         if name not in parts:
             raise UserError(f"split: unknown {name!r}; known: {', '.join(parts)}")
         if not any(parts[name]):
@@ -57,11 +62,14 @@ def load_corpus(
     whole_words: bool = False,
     dev: Sequence[Path] = (),
     test: Sequence[Path] = (),
+    large: bool = False,
 ) -> Corpus:
     """Reads text files, and folders of `*.txt`; the last `held_out` of each file is held out, or the files `dev` are.
 
     With `lines` every line that is not blank is a text of its own; so is, with `columns` - names of a CSV's header, or
-    numbers from 1 -, every row, its cells joined by spaces. `whole_words` moves a cut on to the next white space.
+    numbers from 1 -, every row, its cells joined by spaces. `whole_words` moves a cut on to the next white space. With
+    `large` running text of 64 MB and more is not held in memory, and of such a file's tail the first two million
+    characters are what is judged by.
     Raises UserError naming the file, also one that is among two of train, dev and test.
     """
     if not 0 < held_out < 1:
@@ -69,10 +77,18 @@ def load_corpus(
     files, dev_files, test_files = _files(paths), _files(dev) if dev else [], _files(test) if test else []
     _refuse_twice(files, dev_files, test_files)
     notes: list[str] = []
-    train: list[str] = []
+    train: list[str | LargeText] = []
     tail: list[str] = []
     rows = bool(columns) or lines
     for path in files:
+        if large and not rows and _is_large(path):
+            whole = LargeText(path)
+            cut = len(whole) if dev else _cut(whole, held_out, whole_words)
+            train.append(whole.part(0, cut))
+            tail += [] if dev else [str(whole.part(cut, cut + _JUDGED))]
+            if len(whole) - cut > _JUDGED:
+                notes.append(f"{path}: of what is held out the first {_JUDGED:,} characters are judged by")
+            continue
         texts = _texts(path, lines, columns, notes)
         if dev:
             train += texts
@@ -91,9 +107,13 @@ def load_corpus(
     each = " of each file" if len(files) > 1 else ""
     split = f"last {100 * held_out:g} % of the {what}{each}"
     digest = hashlib.sha256()
-    for part in (train, tail, *([judged] if test else [])):
+    parts: list[Sequence[str | LargeText]] = [train, tail, *([judged] if test else [])]
+    for part in parts:
         for text in part:
-            digest.update(hashlib.sha256(text.encode()).digest())
+            of_text = hashlib.sha256()
+            for block in blocks_of(text):
+                of_text.update(block.encode())
+            digest.update(of_text.digest())
         digest.update(b"|")
     return Corpus(
         tuple(train),
@@ -106,6 +126,13 @@ def load_corpus(
         not (rows or dev),
         tuple(judged),
     )
+
+
+def _is_large(path: Path) -> bool:
+    try:
+        return path.stat().st_size >= _LARGE
+    except OSError:  # of which reading it will tell
+        return False
 
 
 def _texts(path: Path, lines: bool, columns: Sequence[str], notes: list[str]) -> list[str]:
@@ -142,11 +169,12 @@ def _refuse_twice(*parts: Sequence[Path]) -> None:
                 raise UserError(f"{file}: is among the {before} files and the {name} files; give it once")
 
 
-def _cut(text: str, held_out: float, whole_words: bool) -> int:
+def _cut(text: str | LargeText, held_out: float, whole_words: bool) -> int:
     cut = int(len(text) * (1 - held_out))
-    while whole_words and cut < len(text) and not text[cut].isspace():
-        cut += 1
-    return cut
+    if not whole_words:
+        return cut
+    rest: Iterable[str] = [text[cut:]] if isinstance(text, str) else text.part(cut).blocks()
+    return cut + sum(1 for _ in takewhile(lambda sign: not sign.isspace(), chain.from_iterable(rest)))
 
 
 def _files(paths: Sequence[Path]) -> list[Path]:

@@ -21,12 +21,73 @@ _MARKS = {  # of UTF-32 first: one of them begins as UTF-16's does
     codecs.BOM_UTF8: "utf-8-sig",
 }
 _SHOWN = 24  # characters
+_BLOCK = 2**20  # bytes of a large file
 
 
 def read_text(path: Path) -> str:
     """A file's text, its byte-order mark dropped and its line ends `\\n`. Raises UserError naming what is wrong where."""
     try:
         return decode_text(path.read_bytes(), str(path))
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {why_unreadable(path, error)}") from error
+
+
+class LargeText:
+    """Characters `start` to `end` of a file that is too large to lie in memory, which is read anew each time it is asked for.
+
+    UTF-8 only. It has of a string what reading a corpus needs.
+    """
+
+    def __init__(self, path: Path, start: int = 0, end: int | None = None):
+        """`end` None: to the file's. Raises UserError naming what is wrong where."""
+        self.path, self._start = path, start
+        self._end = sum(map(len, _blocks(path))) if end is None else end
+
+    def __len__(self) -> int:
+        return self._end - self._start
+
+    def part(self, start: int, end: int | None = None) -> LargeText:
+        """Characters `start` to `end` of it."""
+        last = len(self) if end is None else min(end, len(self))
+        return LargeText(self.path, self._start + min(start, last), self._start + last)
+
+    def blocks(self) -> Iterator[str]:
+        """Its text, some at a time."""
+        place = 0
+        for block in _blocks(self.path):
+            if place >= self._end:
+                return
+            if inside := block[max(0, self._start - place) : self._end - place]:
+                yield inside
+            place += len(block)
+
+    def __str__(self) -> str:
+        return "".join(self.blocks())
+
+
+def blocks_of(text: str | LargeText) -> Iterator[str]:
+    """A text, some at a time where it is large."""
+    return iter([text]) if isinstance(text, str) else text.blocks()
+
+
+def _blocks(path: Path) -> Iterator[str]:
+    """A large file's text as `read_text` would give it, some at a time."""
+    decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder("utf-8")(), translate=True)
+    place = 0
+    try:
+        with path.open("rb") as file:
+            while data := file.read(_BLOCK):
+                if not place:
+                    if _MARKS.get(_mark(data), "utf-8-sig") != "utf-8-sig":
+                        raise UserError(f"{path}: so large a text is read as UTF-8 only; save it as UTF-8")
+                    data = data.removeprefix(codecs.BOM_UTF8)
+                if (nul := data.find(b"\0")) >= 0:
+                    raise UserError(f"{path}: byte {place + nul} is NUL: not a text file; text must be UTF-8")
+                yield decoder.decode(data)
+                place += len(data)
+            yield decoder.decode(b"", final=True)
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: near byte {place} is no UTF-8; save it as UTF-8") from error
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {why_unreadable(path, error)}") from error
 

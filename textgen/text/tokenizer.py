@@ -12,10 +12,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, ClassVar, Self
 
 from textgen.errors import UserError
+from textgen.text.encodings import LargeText, blocks_of
 from textgen.text.words import PARAGRAPH, PARAGRAPH_BREAK, split_prose, split_words, text_after
 
 PAD, BOS, EOS, UNK = range(4)
-_CHUNK = 1_000_000  # characters
+_CHUNK = 1_000_000  # characters, or a paragraph more
+_LONGEST = 8_000_000  # characters, however long a paragraph is
 SPECIAL_TOKENS = ("<pad>", "<bos>", "<eos>", "<unk>")
 
 
@@ -52,9 +54,9 @@ class Tokenizer(ABC):
         """The text of `pieces`."""
         return "".join(map(self.text_after, [None, *pieces], pieces))
 
-    def chunks(self, text: str) -> Iterator[str]:
+    def chunks(self, text: str | LargeText) -> Iterator[str]:
         """`text` in parts whose pieces are those of the whole, so that a long one never lies in memory as pieces."""
-        yield text
+        yield str(text)
 
     def encode(self, text: str) -> list[int]:
         """Ids of `text`; pieces outside the vocabulary become `UNK`. No special token is added."""
@@ -106,15 +108,17 @@ class CharTokenizer(Tokenizer):
     break_token = "\n"
 
     @classmethod
-    def fit(cls, texts: Iterable[str], min_count: int = 1) -> CharTokenizer:
+    def fit(cls, texts: Iterable[str | LargeText], min_count: int = 1) -> CharTokenizer:
         """The characters seen at least `min_count` times, in code-point order."""
         counts: Counter[str] = Counter()
         for text in texts:
-            counts.update(text)
+            for block in blocks_of(text):
+                counts.update(block)
         return cls(sorted(char for char, count in counts.items() if count >= min_count))
 
-    def chunks(self, text: str) -> Iterator[str]:
-        return (text[start : start + _CHUNK] for start in range(0, len(text), _CHUNK))
+    def chunks(self, text: str | LargeText) -> Iterator[str]:
+        for block in blocks_of(text):
+            yield from (block[start : start + _CHUNK] for start in range(0, len(block), _CHUNK))
 
     def split(self, text: str) -> list[str]:
         return list(text)
@@ -139,7 +143,11 @@ class WordTokenizer(Tokenizer):
 
     @classmethod
     def fit(
-        cls, texts: Iterable[str], min_count: int = 1, max_size: int | None = None, **options: bool
+        cls,
+        texts: Iterable[str | LargeText],
+        min_count: int = 1,
+        max_size: int | None = None,
+        **options: bool,
     ) -> Self:
         """The words seen at least `min_count` times, the `max_size` most frequent first (ties in code-point order).
 
@@ -170,19 +178,34 @@ class ProseTokenizer(WordTokenizer):
     def __init__(self, tokens: Sequence[str]):
         super().__init__(tokens, lowercase=False)
 
-    def chunks(self, text: str) -> Iterator[str]:
-        start = 0
-        while start < len(text):
-            paragraph = PARAGRAPH_BREAK.search(text, min(start + _CHUNK, len(text)))
-            end = paragraph.end() if paragraph else len(text)
-            yield text[start:end]
-            start = end
+    def chunks(self, text: str | LargeText) -> Iterator[str]:
+        held = ""
+        for block in blocks_of(text):
+            held += block
+            start = 0
+            while end := _end_of_chunk(held, start):
+                yield held[start:end]
+                start = end
+            held = held[start:]
+        if held:
+            yield held
 
     def split(self, text: str) -> list[str]:
         return split_prose(_clean(text))
 
     def to_json(self) -> dict[str, Any]:
         return Tokenizer.to_json(self)
+
+
+def _end_of_chunk(text: str, start: int) -> int:
+    """Where a chunk that begins at `start` ends: behind a paragraph, else a line or a word; 0 where more must be read."""
+    limit = start + _LONGEST
+    found = PARAGRAPH_BREAK.search(text, start + _CHUNK, limit)
+    if found and found.end() < min(limit, len(text)):  # else its white space may go on
+        return found.end()
+    if len(text) <= limit:
+        return 0
+    return max(text.rfind("\n", start, limit), text.rfind(" ", start, limit), start + _CHUNK) + 1
 
 
 def _clean(text: str) -> str:

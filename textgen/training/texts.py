@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,9 +10,11 @@ from typing import Any
 
 from textgen.errors import UserError
 from textgen.text.corpus import Corpus, load_corpus
-from textgen.text.encoding import Encoded, encode_texts
+from textgen.text.encoding import Encoded, encode_texts, map_texts
+from textgen.text.encodings import LargeText, blocks_of
 from textgen.text.scripts import without_spaces
 from textgen.text.tokenizer import SPECIAL_TOKENS, CharTokenizer, ProseTokenizer, Tokenizer
+from textgen.training.processes import first, together
 
 
 @dataclass(frozen=True)
@@ -39,8 +42,11 @@ class Texts:
         min_count: int,
         vocabulary: int,
         tokenizer: Tokenizer | None = None,
+        mapped: Path | None = None,
     ) -> Texts:
         """The files `paths`, judged by their tails or by `dev`; with a `tokenizer` the vocabulary is its own.
+
+        Running text that is too large for memory has its ids in the folder `mapped`, where one is given.
 
         Raises UserError for files that cannot be read, or that no vocabulary can be made of.
         """
@@ -52,18 +58,18 @@ class Texts:
             whole_words=level == "word",
             dev=dev,
             test=test,
+            large=mapped is not None,
         )
         if not any(corpus.train) or not any(corpus.held_out):
             raise UserError(f"corpus: too short to hold out a part ({corpus.split}); give more text")
-        if level == "word" and without_spaces(corpus.train):
+        if level == "word" and without_spaces(_beginning(text) for text in corpus.train):
             raise UserError(
                 "level: the text has no spaces between words; give --level char, or put spaces between them"
             )
         if tokenizer is None:
             tokenizer = _fitted(corpus, level, min_count, vocabulary)
-        train, held = (
-            encode_texts(tokenizer, texts, corpus.lines) for texts in (corpus.train, corpus.held_out)
-        )
+        train = _encoded(tokenizer, corpus, mapped)
+        held = encode_texts(tokenizer, corpus.held_out, corpus.lines)
         judged = None
         if corpus.test:
             try:
@@ -89,6 +95,23 @@ class Texts:
             f"{self.held_out.unknown / self.held_out.tokens:.2%} unknown), {len(self.tokenizer):,} in the vocabulary, "
             f"{parameters / 1e6:.2f} million parameters"
         )
+
+
+def _beginning(text: str | LargeText) -> str:
+    return next(blocks_of(text), "")
+
+
+def _encoded(tokenizer: Tokenizer, corpus: Corpus, mapped: Path | None) -> Encoded:
+    """What is learnt, as ids: in memory, or in a file of which several processes write one."""
+    texts = [text for text in corpus.train if isinstance(text, str)]
+    if len(texts) == len(corpus.train):
+        return encode_texts(tokenizer, texts, corpus.lines)
+    assert mapped is not None, "else no text is large"
+    key = hashlib.sha256(f"{corpus.hash}{tokenizer.to_json()}".encode()).hexdigest()[:16]
+    with together():
+        if first():
+            map_texts(tokenizer, corpus.train, mapped / f"tokens-{key}.bin")
+    return map_texts(tokenizer, corpus.train, mapped / f"tokens-{key}.bin")
 
 
 def _fitted(corpus: Corpus, level: str, min_count: int, vocabulary: int) -> Tokenizer:
