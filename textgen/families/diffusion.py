@@ -107,7 +107,8 @@ def reveal(
         told = still if sampling.greedy or left == 1 else still & (draws[:, 0] < 1 / left)
         rows, places = np.nonzero(told)
         if len(rows):
-            logits = denoise(ids, told)
+            asked = told.any(axis=1)  # of the others nothing is told in this step
+            logits = denoise(ids[asked], told[asked])
             log_probs = _log_probs(logits)
             logits[:, [MASK, *banned]] = -np.inf
             if least is not None:
