@@ -8,7 +8,7 @@ from typing import Annotated
 from tyro.conf import arg
 
 from textgen.errors import UserError
-from textgen.generation_config import GenerationConfig
+from textgen.generation_config import MOST_TEXTS, GenerationConfig
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,9 @@ class CompareConfig:
             raise UserError("temperatures: give one or more")
         for temperature in self.temperatures:
             GenerationConfig(1, temperature)
-        for name, least in (("samples", 20), ("judged", 1)):
-            if getattr(self, name) < least:
-                raise UserError(f"{name}: {getattr(self, name)} must be {least} or more")
+        if not 20 <= self.samples <= MOST_TEXTS:
+            raise UserError(f"samples: {self.samples} is outside 20 to {MOST_TEXTS:,}")
+        if self.judged < 1:
+            raise UserError(f"judged: {self.judged} must be 1 or more")
         if self.seed < 0:
             raise UserError(f"seed: {self.seed} must be 0 or more")

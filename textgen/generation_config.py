@@ -14,6 +14,8 @@ from textgen.text.tokenizer import BOS, EOS, PAD, UNK
 _REPETITION_WINDOW = 64
 _LONGEST = 10_000_000
 _MOST_STEPS = 10_000
+MOST_TEXTS = 10_000
+"""Of a prompt, at once."""
 
 
 @dataclass(frozen=True)

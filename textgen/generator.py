@@ -18,7 +18,7 @@ from textgen.engine.reloading import Origin, Reloadable
 from textgen.engine.text_model import BOX
 from textgen.errors import UserError
 from textgen.families.stored import load_any
-from textgen.generation_config import GenerationConfig
+from textgen.generation_config import MOST_TEXTS, GenerationConfig
 from textgen.storage.bundle import Header
 from textgen.text.copied import CopyIndex
 from textgen.text.encoding import encode_texts, start_of_text
@@ -27,8 +27,6 @@ from textgen.text.tokenizer import EOS, PAD, UNK, CharTokenizer, Tokenizer
 
 _REPETITION_WINDOW = 64
 _LONGEST = 10_000_000
-_MOST = 10_000  # texts of a prompt
-_MOST_STEPS = 10_000
 _ROWS = 64  # texts side by side
 _SHARED = (
     "this text is read by two threads at once, and each would get a part of it; give each a stream of its own"
@@ -168,8 +166,8 @@ class TextGenerator(Reloadable):
         self, prompts: Sequence[Prompt], n: int, config: GenerationConfig
     ) -> Iterator[list[GeneratedText]]:
         """The first text of each of `prompts`, the second of each, and so on."""
-        if not 1 <= n <= _MOST:
-            raise UserError(f"n: {n} is outside 1 to {_MOST:,}")
+        if not 1 <= n <= MOST_TEXTS:
+            raise UserError(f"n: {n} is outside 1 to {MOST_TEXTS:,}")
         if config.seed is None:  # one for all blocks
             config = replace(config, seed=secrets.randbits(32))
         if not prompts:

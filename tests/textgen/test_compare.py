@@ -107,6 +107,7 @@ def test_what_cannot_be_compared_is_told():
         compare({"lines": lines}, TRAIN, HELD_OUT[:99])
     for wrong in (
         {"samples": 1},
+        {"samples": 10_001},
         {"temperatures": ()},
         {"temperatures": (-1.0,)},
         {"seed": -1},
