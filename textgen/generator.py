@@ -25,8 +25,6 @@ from textgen.text.encoding import encode_texts, start_of_text
 from textgen.text.prompt import Prompt, read_prompt
 from textgen.text.tokenizer import EOS, PAD, UNK, CharTokenizer, Tokenizer
 
-_REPETITION_WINDOW = 64
-_LONGEST = 10_000_000
 _ROWS = 64  # texts side by side
 _SHARED = (
     "this text is read by two threads at once, and each would get a part of it; give each a stream of its own"
