@@ -176,7 +176,4 @@ def parallel(modules: Sequence[nn.Module], loss: Callable[..., T]) -> Callable[.
     """`loss` of `modules`, whose gradients then become the mean of all processes'."""
     if share().count == 1:
         return loss
-    # Of what a frozen encoder's phase leaves out there is no gradient.
-    return DistributedDataParallel(
-        _Lossy(modules, loss), broadcast_buffers=False, find_unused_parameters=True
-    )
+    return DistributedDataParallel(_Lossy(modules, loss))
