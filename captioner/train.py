@@ -42,8 +42,8 @@ from textgen.storage.files import atomic_write
 from textgen.text.scripts import without_spaces
 from textgen.text.tokenizer import Tokenizer, WordTokenizer
 from textgen.training.checkpoint import load_state
-from textgen.training.device import pick_device, use_bfloat16
 from textgen.training.export import export_trained
+from textgen.training.opening import opened
 from textgen.training.processes import first, joined, together, wait
 from textgen.training.runs import RunFolder, read_notes, say, without_folders
 
@@ -68,15 +68,10 @@ def train(
     With `resume` the run's own settings continue, whatever `config` says. Raises UserError for bad data or a
     folder in use, `Interrupted` when a signal stopped it.
     """
+    folder, config, device = opened(out, "captioner", config, resume)
     with together():
-        folder = RunFolder(out, "captioner")
-        config = folder.open(config, resume)
         if not (config.epochs or config.finetune_epochs or config.scst_epochs or config.average_with):
             raise UserError("epochs: nothing to train; all phases have 0 epochs")
-        read_notes(config.notes)  # now, not after an epoch
-        device = pick_device(config.device)
-        use_bfloat16(config.precision, device)  # a wrong setting must not begin a run
-    with together():
         run = _begun([data] if isinstance(data, Path) else data, config, folder, device, resume)
     say(
         f"{len(run.train)} train and {len(run.dev)} dev pictures, {len(run.tokenizer)} words, "
@@ -173,7 +168,6 @@ def _run_phases(run: Run, done: dict[str, dict[str, float]], keep: _Keep, resume
     if config.start_from:
         # The start is the model to beat, unless told otherwise, and what a run that never beats it leaves behind.
         known = (state / "start.json").exists()
-        wait()
         done["start"] = _phase_once(state / "start.json", lambda: evaluate(run, dev_pictures(run)))
         if config.beat_start:
             if not known:
@@ -191,7 +185,6 @@ def _run_phases(run: Run, done: dict[str, dict[str, float]], keep: _Keep, resume
             continue
         folder.mkdir(parents=True, exist_ok=True)
         known = result.exists()
-        wait()  # until all have looked
         if known:
             run.model.load_state_dict(load_state(folder / "best.pt")["model"])
         done[name] = _phase_once(result, partial(phase, run, folder, partial(keep, name=name), resume))

@@ -26,8 +26,8 @@ from textgen.text.batches import LineBatches, StreamBatches, TextBatch
 from textgen.text.copied import CopyIndex
 from textgen.text.tokenizer import PAD
 from textgen.training.config import TrainConfig
-from textgen.training.device import pick_device, use_bfloat16
 from textgen.training.export import export_trained
+from textgen.training.opening import opened
 from textgen.training.processes import collected, first, joined, mean, shared_out, summed, together
 from textgen.training.runs import RunFolder, read_notes, say, without_folders
 from textgen.training.texts import Texts
@@ -83,12 +83,7 @@ def train(
     is said once, at the end. Returns the best model's held-out metrics. With `resume` the run's own settings continue,
     whatever `config` says. Raises UserError for a bad corpus or a folder in use, `Interrupted` when a signal stopped it.
     """
-    with together():
-        folder = RunFolder(out, "textgen")
-        config = folder.open(config, resume)
-        read_notes(config.notes)  # now, not after an epoch
-        device = pick_device(config.device)
-        use_bfloat16(config.precision, device)  # a wrong setting must not begin a run
+    folder, config, device = opened(out, "textgen", config, resume)
     with together():
         run = _prepare(paths, dev, test, folder, config, device)
         batches = _batches(run)

@@ -30,8 +30,8 @@ from textgen.storage.bundle import Header
 from textgen.text.batches import SizedOrder, padded
 from textgen.text.subwords import SubwordTokenizer
 from textgen.text.tokenizer import EOS
-from textgen.training.device import pick_device, use_bfloat16
 from textgen.training.export import export_trained
+from textgen.training.opening import opened
 from textgen.training.processes import first, joined, mean, shared_out, together
 from textgen.training.runs import RunFolder, read_notes, say, without_folders
 from textgen.training.whole import fit_whole
@@ -126,12 +126,7 @@ def train_classes(
     `resume` the run's own settings continue, whatever `config` says. Raises UserError for bad data or a folder in use,
     `Interrupted` when a signal stopped it.
     """
-    with together():
-        folder = RunFolder(out, "textgen")
-        config = folder.open(config, resume)
-        read_notes(config.notes)  # now, not after an epoch
-        device = pick_device(config.device)
-        use_bfloat16(config.precision, device)  # a wrong setting must not begin a run
+    folder, config, device = opened(out, "textgen", config, resume)
     with together():
         run = _prepare(paths, dev, folder, config)
         run.model.to(device)

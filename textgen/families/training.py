@@ -37,8 +37,8 @@ from textgen.text.batches import LineBatches
 from textgen.text.encoding import Encoded
 from textgen.text.kneser_ney import LineNgrams
 from textgen.text.tokenizer import BOS, EOS, PAD, UNK, CharTokenizer, Tokenizer
-from textgen.training.device import pick_device, use_bfloat16
 from textgen.training.export import export_trained
+from textgen.training.opening import opened
 from textgen.training.processes import joined, together
 from textgen.training.runs import RunFolder, read_notes, say, without_folders
 from textgen.training.texts import Texts
@@ -101,11 +101,7 @@ def train_family(
     with together():
         if share().count > 1:
             raise UserError(f"family: a {config.family} is trained by one process; start it without torchrun")
-    folder = RunFolder(out, "textgen")
-    config = folder.open(config, resume)
-    read_notes(config.notes)  # now, not after an epoch
-    device = pick_device(config.device)
-    use_bfloat16(config.precision, device)  # a wrong setting must not begin a run
+    folder, config, device = opened(out, "textgen", config, resume)
     base, tokenizer = _base(config) if config.base else (None, None)
     level = config.level
     if tokenizer is not None:  # as the base has it

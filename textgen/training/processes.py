@@ -67,15 +67,21 @@ def noticing() -> Iterator[None]:
         raise
 
 
+class _Told(UserError):
+    """What all processes know of already."""
+
+
 @contextlib.contextmanager
 def together() -> Iterator[None]:
     """Work that all processes do alike; none goes on before all have done it, and what one cannot do ends all.
 
-    The first process raises the UserError for all of them.
+    The first process raises the UserError for all of them. It may stand within another.
     """
     problem: UserError | None = None
     try:
         yield
+    except _Told:
+        raise
     except UserError as error:
         problem = error
     if share().count > 1:
@@ -85,8 +91,8 @@ def together() -> Iterator[None]:
         told = [text for text in found if text is not None]
         if told and not first():
             raise SystemExit(2) from problem
-        if told and problem is None:
-            raise UserError(told[0])
+        if told:
+            raise _Told(told[0]) from problem
     if problem is not None:
         raise problem
 

@@ -21,9 +21,9 @@ from textgen.sequences.encoder import RecurrentEncoder
 from textgen.sequences.torch_encoder import TorchEncoder
 from textgen.storage.bundle import Header
 from textgen.text.subwords import SubwordTokenizer
-from textgen.training.device import pick_device, use_bfloat16
 from textgen.training.export import export_trained
 from textgen.training.losses import next_token_loss
+from textgen.training.opening import opened
 from textgen.training.processes import first, joined, shared_out, together
 from textgen.training.runs import RunFolder, read_notes, say, without_folders
 from textgen.training.whole import fit_whole
@@ -105,12 +105,7 @@ def train_pairs(
     UserError for bad data or a folder in use, `Interrupted` when a signal stopped it.
     """
     require_sacrebleu()
-    with together():
-        folder = RunFolder(out, "textgen")
-        config = folder.open(config, resume)
-        read_notes(config.notes)  # now, not after an epoch
-        device = pick_device(config.device)
-        use_bfloat16(config.precision, device)  # a wrong setting must not begin a run
+    folder, config, device = opened(out, "textgen", config, resume)
     with together():
         run = _prepare(paths, dev, folder, config)
         run.model.to(device)

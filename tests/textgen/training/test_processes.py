@@ -127,6 +127,12 @@ def test_what_is_wrong_is_said_once(corpora, tmp_path):
     assert not (tmp_path / "vae").exists()
 
 
+@pytest.mark.parametrize("failing", [0, 1])
+def test_what_one_process_cannot_do_ends_all_and_is_said_by_the_first(failing):
+    said = run(2, "tests.helpers.disagreeing", str(failing), status=1)
+    assert said.count("rank 0: disk full") == said.count("disk full") == 1 and "nobody" not in said, said
+
+
 @pytest.mark.parametrize("total", [1, 2, 3, 5, 8])
 @pytest.mark.parametrize("count", [1, 2, 3, 4])
 def test_every_row_is_counted_once(total, count):
