@@ -18,8 +18,9 @@ def next_token_loss(
     label_smoothing: float = 0.0,
     weights: Tensor | None = None,
 ) -> Tensor:
-    """Mean over the batch of the negative log-likelihood of `targets` (N, T) after `inputs` (N, T), padding left out, in nats a token.
+    """Mean of the negative log-likelihood of `targets` (N, T) after `inputs` (N, T), padding left out, in nats a token.
 
+    The mean is of the whole batch, of which several processes have a part each.
     `weights` (N,) say how much each row's tokens count.
     """
     features, _ = decoder.hidden(inputs, state)

@@ -24,9 +24,8 @@ from textgen.errors import Interrupted, UserError
 from textgen.rows import Share, current_rows, set_share, share
 
 T = TypeVar("T")
-_WAIT = datetime.timedelta(
-    minutes=30
-)  # for the others, who may be judging; a process that ends is noticed at once
+# For the others, who may be judging; a process that ends is noticed at once.
+_WAIT = datetime.timedelta(minutes=30)
 _ENDED = "another process of this training has ended; see its message, and continue with --resume"
 
 
