@@ -227,7 +227,7 @@ class Captioner(Reloadable):
         try:
             return own_copy(source, limits, passing)
         except ImageError as error:
-            return _Seen(error)
+            return _Seen(error.kept())
 
     def _caption_batch(
         self,
@@ -251,7 +251,7 @@ class Captioner(Reloadable):
         try:
             return picture_pixels(source, self.size, limits)
         except ImageError as error:
-            return error
+            return error.kept()
 
     def encode(self, pixels: np.ndarray) -> np.ndarray:
         """Context (B, L, D), float32, of `pixels` (B, S, S, 3), uint8, as `picture_pixels` gives them."""

@@ -37,18 +37,22 @@ def serve(model: str | None, engine: str, config: ServiceConfig) -> None:
     import uvicorn
 
     from captioner.service.application import create_app
+    from captioner.service.connections import BoundedConnection
 
     token = read_token(config.token_file)
     app = create_app(load_models(model, engine), config, token)
     listening = _socket(config)
     address, port = listening.getsockname()[:2]
     print(f"captioner serves at http://{address}:{port}/docs", file=sys.stderr, flush=True)
-    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    # What strangers send wrongly is told to them, and stands in the log as a line of ours.
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)
     server = uvicorn.Server(
         uvicorn.Config(
             app,
+            http=BoundedConnection.of(config.receive_seconds),
+            ws="none",
             access_log=False,
-            log_level="warning",
+            log_level="error",
             timeout_graceful_shutdown=config.end_seconds,
             timeout_keep_alive=15,
             server_header=False,

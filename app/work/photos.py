@@ -124,7 +124,7 @@ class Album:
             self.files.discard(name or "")
             if not isinstance(error, ImageError):
                 raise
-            self.refusals.append(error)
+            self.refusals.append(error.kept())
         else:
             self.taken += 1
             photo.number = self.taken

@@ -46,6 +46,11 @@ HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"
 class ImageError(UserError):
     """A picture that cannot be used; the message is one line that begins with the picture's name."""
 
+    def kept(self) -> "ImageError":
+        """Itself, without the calls it went through: those hold the picture, and in a circle."""
+        self.__cause__ = self.__context__ = None
+        return self.with_traceback(None)
+
 
 class TooLarge(ImageError):
     """One of more pixels than the limits allow, which are the caller's to set."""

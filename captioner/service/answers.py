@@ -8,10 +8,12 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from captioner.pictures.refusals import ImageError, TooLarge
 from textgen.errors import UserError
 
+_GONE = 499  # nginx's, of who hung up before the answer: for the log, nobody else is there to read it
 DESCRIBED: dict[int | str, dict[str, Any]] = {
     status: {
         "description": text,
@@ -31,12 +33,12 @@ DESCRIBED: dict[int | str, dict[str, Any]] = {
 """Of the statuses that every path may answer, for the pages about the service."""
 
 
-class Refused(Exception):
-    """A request that is answered by a status and one sentence."""
+class Refused(HTTPException):
+    """A request that is answered by a status and one sentence, whoever is reading it just then."""
 
     def __init__(self, status: int, why: str, headers: dict[str, str] | None = None):
-        super().__init__(why)
-        self.status, self.why, self.headers = status, why, headers or {}
+        super().__init__(status, why, headers)
+        self.why = why
 
 
 class Busy(Refused):
@@ -58,7 +60,10 @@ def add_handlers(app: FastAPI) -> None:
 
     async def refused(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, Refused)
-        return JSONResponse({"error": error.why}, error.status, error.headers)
+        return JSONResponse({"error": error.why}, error.status_code, error.headers)
+
+    async def gone(request: Request, error: Exception) -> JSONResponse:
+        return JSONResponse({"error": "the sender has gone"}, _GONE)
 
     async def wrong(request: Request, error: Exception) -> JSONResponse:
         return JSONResponse({"error": str(error)}, 422)
@@ -80,6 +85,7 @@ def add_handlers(app: FastAPI) -> None:
         return JSONResponse({"error": "something went wrong on our side"}, 500)
 
     app.add_exception_handler(Refused, refused)
+    app.add_exception_handler(ClientDisconnect, gone)
     app.add_exception_handler(UserError, wrong)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, http)

@@ -21,6 +21,7 @@ from captioner.service.answers import DESCRIBED, Refused, add_handlers, of_image
 from captioner.service.bodies import Photo, read_photos
 from captioner.service.config import ServiceConfig
 from captioner.service.models import Models
+from captioner.service.receiving import Bounded
 from captioner.service.turns import Batches, Turns
 from captioner.service.watching import Figures, Watched
 from captioner.version import __version__
@@ -140,6 +141,8 @@ def create_app(
         responses={status: DESCRIBED[status] for status in (401, 422, 503)},
     )
     add_handlers(app)
+    app.router.redirect_slashes = False
+    app.add_middleware(Bounded, config=config, photos="/v1/captions")
     paths = {route.path for route in app.routes if hasattr(route, "path")}
 
     async def computed(work: Callable[[], T]) -> T:

@@ -1,9 +1,7 @@
-"""Photos out of a request: the body itself is one, or it is a form with some; never more in memory than the limits say."""
+"""Photos out of a request: the body itself is one, or it is a form with some."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator
 from typing import NamedTuple
 
 from fastapi import Request
@@ -25,7 +23,7 @@ class Photo(NamedTuple):
 
 
 async def read_photos(request: Request, config: ServiceConfig) -> list[Photo]:
-    """The photos of a request's body. Raises Refused: 408, 413, 415 or 422."""
+    """The photos of a request's body, which is bounded (`Bounded`). Raises Refused: 408, 413, 415 or 422."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     is_form = kind == _FORM
     if not is_form and not kind.startswith(_RAW):
@@ -34,35 +32,34 @@ async def read_photos(request: Request, config: ServiceConfig) -> list[Photo]:
             f"send one photo as the body, with a content type such as image/jpeg, or several as {_FORM}; "
             f"this is {kind or 'of no type'}",
         )
-    most = config.most_bytes if is_form else int(config.photo_mb * 1_000_000)
+    return await (_form if is_form else _raw)(request, config)
+
+
+async def _raw(request: Request, config: ServiceConfig) -> list[Photo]:
+    data, most = bytearray(), config.photo_mb * 1_000_000
     told = request.headers.get("content-length", "")
     if told.isdigit() and int(told) > most:
-        raise _too_large(config, is_form)
-    try:
-        reading = _form(request, config, most) if is_form else _raw(request, config, most)
-        return await asyncio.wait_for(reading, config.receive_seconds)
-    except TimeoutError:
-        raise Refused(
-            408, f"the request took more than {config.receive_seconds:g} seconds to arrive"
-        ) from None
-
-
-async def _raw(request: Request, config: ServiceConfig, most: int) -> list[Photo]:
-    data = b"".join([chunk async for chunk in _counted(request, config, most, is_form=False)])
+        raise _too_large(config)
+    async for chunk in request.stream():
+        data += chunk
+        if len(data) > most:
+            raise _too_large(config)
     if not data:
         raise Refused(422, "the body is empty; send a photo")
-    return [Photo("photo", data)]
+    return [Photo("photo", bytes(data))]
 
 
-async def _form(request: Request, config: ServiceConfig, most: int) -> list[Photo]:
+async def _form(request: Request, config: ServiceConfig) -> list[Photo]:
     parser = MultiPartParser(
         request.headers,
-        _counted(request, config, most, is_form=True),
+        request.stream(),
         max_files=config.photos + 1,
         max_fields=0,
     )
     try:
         form = await parser.parse()
+    except Refused:
+        raise
     except MultiPartException as error:
         raise _wrong_form(error.message, config) from None
     except HTTPException as error:
@@ -78,28 +75,13 @@ async def _form(request: Request, config: ServiceConfig, most: int) -> list[Phot
     for file in files:
         data = await file.read()
         if len(data) > config.photo_mb * 1_000_000:
-            raise _too_large(config, is_form=False)
+            raise _too_large(config)
         photos.append(Photo((file.filename or "photo")[:255], data))
     await form.close()
     return photos
 
 
-async def _counted(
-    request: Request, config: ServiceConfig, most: int, is_form: bool
-) -> AsyncGenerator[bytes, None]:
-    size = 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > most:
-            raise _too_large(config, is_form)
-        yield chunk
-
-
-def _too_large(config: ServiceConfig, is_form: bool) -> Refused:
-    if is_form:
-        return Refused(
-            413, f"larger than {config.photos} photos of {config.photo_mb:g} MB; send fewer at a time"
-        )
+def _too_large(config: ServiceConfig) -> Refused:
     return Refused(413, f"a photo is larger than {config.photo_mb:g} MB; send a smaller one")
 
 

@@ -62,6 +62,11 @@ class ServiceConfig:
                 raise UserError(f"{name}: {getattr(self, name)} is outside {low:g} to {high:,g}")
 
     @property
+    def most_text_bytes(self) -> int:
+        """Of a body of JSON, where a character may take twelve (an escaped pair of surrogates), and more that is not text."""
+        return 100_000 + 12 * self.lines * self.text_length
+
+    @property
     def most_bytes(self) -> int:
         """Of a request's body: its photos, and what a form has around them."""
         return int(self.photos * self.photo_mb * 1_000_000) + 100_000

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -19,9 +17,9 @@ from pathlib import Path
 import numpy as np
 
 from captioner.caption import Captioner
+from tests.benchmarks.our_service import megabytes, started
 from tests.benchmarks.sample_photos import photos
 from tests.benchmarks.timing import asked, process
-from tests.helpers.paths import ROOT
 
 _CONNECTIONS, _SECONDS = 32, 60
 _PHOTOS = 400
@@ -46,14 +44,14 @@ def measure(data: Path, model: Path | None) -> dict:
     list(captioner.caption(found * 2))
     loaded = 2 * len(found) / (time.perf_counter() - began)
     folder = _folder_rate(found * 2, model)
-    service, address, log = _started(model)
+    service, address, log = started(model)
     try:
         _load(address, found, truth, 5, _Seen())  # what is made once
-        before = _megabytes(service.pid)
+        before = megabytes(service.pid)
         seen = _Seen()
         _load(address, found, truth, _SECONDS, seen)
         time.sleep(2)
-        after = _megabytes(service.pid)
+        after = megabytes(service.pid)
         ending, logged = _Seen(), len(log)
         _load(address, found, truth, 6, ending, ended=service)
         status = service.wait(timeout=60)
@@ -106,20 +104,6 @@ def _photos(data: Path) -> list[bytes]:
     return [(data / "Images" / name).read_bytes() for name in names]
 
 
-def _started(model: Path | None) -> tuple[subprocess.Popen, str, list[str]]:
-    """The service, its address, and its log, which grows: a line a request that it has taken."""
-    command = [sys.executable, "-m", "captioner", "serve", "--port", "0", "--queue", "64"]
-    command += ["--model", str(model)] if model else []
-    started = subprocess.Popen(command, stderr=subprocess.PIPE, cwd=ROOT, text=True)
-    assert started.stderr is not None, "a pipe"
-    address = started.stderr.readline().split()[-1].removesuffix("/docs")
-    log: list[str] = []
-    threading.Thread(
-        target=lambda: log.extend(line for line in started.stderr or () if line.startswith("{")), daemon=True
-    ).start()
-    return started, address, log
-
-
 def _load(
     address: str,
     found: list[bytes],
@@ -168,8 +152,3 @@ def _load(
             ended.send_signal(signal.SIGTERM)
         for one in asking:
             one.result()
-
-
-def _megabytes(pid: int) -> float:
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6

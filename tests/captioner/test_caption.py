@@ -94,6 +94,7 @@ def test_a_bad_picture_is_an_error_alone_and_a_gap_among_others(tiny, pictures, 
         tiny.caption([pictures[0], bad])
     found = list(tiny.caption_each([bad, *pictures[:3], bad, bad], batch=2))
     assert [isinstance(item, ImageError) for item in found] == [True, False, False, False, True, True]
+    assert found[0].__traceback__ is found[0].__cause__ is None  # frames would hold the picture
     assert [cs[0].text for cs in found[1:4]] == [cs[0].text for cs in tiny.caption(pictures[:3])]
 
 
