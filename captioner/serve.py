@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import socket
 import sys
+import threading
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from captioner.caption import Captioner
 from captioner.languages import LANGUAGES
@@ -24,8 +26,12 @@ from textgen.storage.box import Box
 from textgen.storage.typed import why_unreadable
 from textgen.translation.translator import Translator
 
+if TYPE_CHECKING:
+    import uvicorn
+
 _KEPT = 16  # models of a kind in memory at once
 _LEAST = 16  # characters of a token
+_CUT_OFF = 5  # seconds after the end of what was to be done within --end-seconds
 
 
 def serve(model: str | None, engine: str, config: ServiceConfig) -> None:
@@ -43,10 +49,11 @@ def serve(model: str | None, engine: str, config: ServiceConfig) -> None:
     app = create_app(load_models(model, engine), config, token)
     listening = _socket(config)
     address, port = listening.getsockname()[:2]
-    print(f"captioner serves at http://{address}:{port}/docs", file=sys.stderr, flush=True)
+    shown = f"[{address}]" if ":" in address else address
+    print(f"captioner serves at http://{shown}:{port}/docs", file=sys.stderr, flush=True)
     # What strangers send wrongly is told to them, and stands in the log as a line of ours.
     logging.getLogger("python_multipart").setLevel(logging.ERROR)
-    server = uvicorn.Server(
+    server = _server_class(config)(
         uvicorn.Config(
             app,
             http=BoundedConnection.of(config.receive_seconds),
@@ -61,6 +68,20 @@ def serve(model: str | None, engine: str, config: ServiceConfig) -> None:
     # uvicorn raises the signal once more when all is done: it was asked for, and nothing went wrong.
     with contextlib.suppress(KeyboardInterrupt):
         server.run(sockets=[listening])
+
+
+def _server_class(config: ServiceConfig) -> type[uvicorn.Server]:
+    """uvicorn's server, which ends for certain: threads that still compute would keep the process alive."""
+    import uvicorn
+
+    class Ending(uvicorn.Server):
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            last = threading.Timer(config.end_seconds + _CUT_OFF, os._exit, (1,))
+            last.daemon = True
+            last.start()
+            await super().shutdown(sockets)
+
+    return Ending
 
 
 def load_models(model: str | None, engine: str) -> Models:
@@ -114,6 +135,7 @@ def _in_the_box(box: Box, name: str | None) -> str | None:
 
 def _socket(config: ServiceConfig) -> socket.socket:
     try:
-        return socket.create_server((config.host, config.port), backlog=2048)
+        family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+        return socket.create_server((config.host, config.port), family=family, backlog=2048)
     except (OSError, OverflowError) as error:
         raise UserError(f"{config.host}:{config.port}: cannot be listened at: {error}") from error

@@ -56,7 +56,7 @@ def of_image(error: ImageError) -> Refused:
 
 
 def add_handlers(app: FastAPI) -> None:
-    """Whatever goes wrong is told in one sentence; of a defect of ours nothing but that it is one."""
+    """Whatever goes wrong with a request is told in one sentence."""
 
     async def refused(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, Refused)
@@ -81,12 +81,8 @@ def add_handlers(app: FastAPI) -> None:
         assert isinstance(error, HTTPException)
         return JSONResponse({"error": str(error.detail).lower()}, error.status_code, error.headers)
 
-    async def ours(request: Request, error: Exception) -> JSONResponse:
-        return JSONResponse({"error": "something went wrong on our side"}, 500)
-
     app.add_exception_handler(Refused, refused)
     app.add_exception_handler(ClientDisconnect, gone)
     app.add_exception_handler(UserError, wrong)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, http)
-    app.add_exception_handler(Exception, ours)

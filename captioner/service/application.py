@@ -9,9 +9,9 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Annotated, Any, TypeVar
 
-from fastapi import Depends, FastAPI, Query, Request
+from fastapi import Depends, FastAPI, Query, Request, Security
 from fastapi.responses import PlainTextResponse, Response, StreamingResponse
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi.security import HTTPBearer
 
 from captioner.network.decoding import Caption
 from captioner.network.decoding_config import DecodingConfig
@@ -22,10 +22,19 @@ from captioner.service.bodies import Photo, read_photos
 from captioner.service.config import ServiceConfig
 from captioner.service.models import Models
 from captioner.service.receiving import Bounded
+from captioner.service.requests import (
+    LinesRequest,
+    TextRequest,
+    TranslationRequest,
+    caption_words,
+    check_names,
+    check_work,
+    decoding_settings,
+)
 from captioner.service.turns import Batches, Turns
 from captioner.service.watching import Figures, Watched
 from captioner.version import __version__
-from textgen.generation_config import GenerationConfig
+from textgen.errors import UserError
 
 T = TypeVar("T")
 _PIECES = 16  # tokens of a streamed text that are generated in a turn
@@ -45,67 +54,6 @@ _PHOTOS = {
         },
     }
 }
-
-
-class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class TextRequest(_Body):
-    """A prompt to be read on; the settings are those of `textgen generate`."""
-
-    prompt: str = Field("", examples=["ROMEO:"])
-    model: str | None = Field(None, examples=["shakespeare"])
-    n: int = Field(1, ge=1, le=100)
-    length: int = Field(300, examples=[60])
-    temperature: float = 0.8
-    top_k: int = 0
-    top_p: float = 1.0
-    min_p: float = 0.0
-    repetition_penalty: float = 1.0
-    stop: list[str] = []
-    seed: int | None = Field(None, ge=0, lt=2**63, examples=[1])
-
-    def config(self, limits: ServiceConfig) -> GenerationConfig:
-        _check_length("prompt", self.prompt, limits)
-        if self.length > limits.text_length:
-            raise Refused(422, f"length: {self.length:,} is more than {limits.text_length:,}")
-        settings = self.model_dump(exclude={"prompt", "model", "n", "stop"})
-        return GenerationConfig(**settings, stop=tuple(self.stop))
-
-
-class LinesRequest(_Body):
-    """Texts, each by itself."""
-
-    texts: list[str] = Field(examples=[["A dog runs through the snow."]])
-    model: str | None = None
-
-    def checked(self, limits: ServiceConfig) -> list[str]:
-        if len(self.texts) > limits.lines:
-            raise Refused(413, f"more than {limits.lines} texts; send fewer at a time")
-        for text in self.texts:
-            _check_length("texts", text, limits)
-        return self.texts
-
-
-class TranslationRequest(LinesRequest):
-    """Sentences to be translated."""
-
-    beam: int = Field(5, ge=1, le=20)
-    n: int = Field(1, ge=1, le=20)
-
-
-def _decoding(
-    n: Annotated[int, Query(ge=1, le=100, description="Captions a photo.")] = 1,
-    beam: Annotated[int, Query(ge=1, le=100, description="Beams kept side by side.")] = 3,
-    temperature: Annotated[float | None, Query(description="Sample instead of beam search.")] = None,
-    top_k: Annotated[int, Query(ge=0)] = 0,
-    top_p: Annotated[float, Query(ge=0, le=1)] = 1.0,
-    seed: Annotated[int | None, Query(ge=0, lt=2**63)] = None,
-    max_length: Annotated[int, Query(ge=1, le=1000)] = 30,
-) -> DecodingConfig:
-    """How captions are chosen; the names are those of the command line."""
-    return DecodingConfig(n, beam, temperature, top_k, top_p, seed, max_length)
 
 
 def create_app(
@@ -138,6 +86,7 @@ def create_app(
         version=__version__,
         description="Captions for photos and text from prompts, by small models on an ordinary CPU.",
         lifespan=life,
+        dependencies=[Security(HTTPBearer(auto_error=False))] if token else [],
         responses={status: DESCRIBED[status] for status in (401, 422, 503)},
     )
     add_handlers(app)
@@ -148,7 +97,11 @@ def create_app(
     async def computed(work: Callable[[], T]) -> T:
         """What `work` gives, in a thread, once it is its turn."""
         async with turns.place():
-            return await asyncio.to_thread(work)
+            working = asyncio.ensure_future(asyncio.to_thread(work))
+            try:
+                return await asyncio.shield(working)
+            finally:  # who has gone keeps the place until the thread is free
+                await asyncio.wait([working])
 
     @app.post(
         "/v1/captions",
@@ -157,7 +110,7 @@ def create_app(
     )
     async def captions(
         request: Request,
-        settings: Annotated[DecodingConfig, Depends(_decoding)],
+        settings: Annotated[DecodingConfig, Depends(decoding_settings)],
         attention: Annotated[bool, Query(description="Where the model looked for each word.")] = False,
         language: Annotated[str, Query(description="en, de or fr", examples=["en"])] = "en",
     ) -> dict[str, Any]:
@@ -165,14 +118,17 @@ def create_app(
         if language not in ("en", *models.languages):
             known = ", ".join(("en", *models.languages))
             raise Refused(422, f"language: unknown {language[:20]!r}; known: {known}")
+        check_names(request)
+        batches.check_room(1)  # before a body is read that would be refused
         photos = await read_photos(request, config)
+        check_work("n, beam, max_length", len(photos) * caption_words(settings, language), config)
         found = await batches.result((settings, attention, language), [photo.data for photo in photos])
         figures.photos.inc(sum(not isinstance(one, ImageError) for one in found))
         if len(photos) == 1 and isinstance(found[0], ImageError):
             raise of_image(found[0])
         return _document(captioner.hash, settings, photos, found, attention)
 
-    @app.post("/v1/text")
+    @app.post("/v1/text", responses={413: DESCRIBED[413]})
     async def text(body: TextRequest) -> dict[str, Any]:
         """Texts that read a prompt on: as `textgen generate --json` prints them."""
         settings = asdict(body.config(config))
@@ -187,7 +143,10 @@ def create_app(
     @app.post(
         "/v1/text/stream",
         response_class=StreamingResponse,
-        responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
+        responses={
+            200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}},
+            413: DESCRIBED[413],
+        },
     )
     async def text_stream(body: TextRequest) -> StreamingResponse:
         """One text as it comes, as server-sent events: `data: {"text": "..."}` each, and `event: end` at its end."""
@@ -206,8 +165,9 @@ def create_app(
                 break
             try:
                 said, more = await computed(lambda: _some(pieces))
-            except Refused as refused:
-                yield f"event: error\ndata: {json.dumps({'error': refused.why})}\n\n"
+            except (Refused, UserError) as error:
+                why = error.why if isinstance(error, Refused) else str(error)
+                yield f"event: error\ndata: {json.dumps({'error': why})}\n\n"
                 return
         yield "event: end\ndata: {}\n\n"
 
@@ -240,11 +200,13 @@ def create_app(
         """The models that can be asked for by their names."""
         return {"captioner": captioner.hash, "models": await asyncio.to_thread(models.listing)}
 
+    @app.head("/healthz", include_in_schema=False)
     @app.get("/healthz", response_class=PlainTextResponse)
     async def healthy() -> str:
         """Whether the process lives."""
         return "ok"
 
+    @app.head("/readyz", include_in_schema=False)
     @app.get("/readyz", response_class=PlainTextResponse)
     async def is_ready() -> PlainTextResponse:
         """Whether it takes requests."""
@@ -290,12 +252,3 @@ def _some(pieces: Iterator[str]) -> tuple[str, bool]:
         except StopIteration:
             return "".join(said), False
     return "".join(said), True
-
-
-def _check_length(name: str, text: str, limits: ServiceConfig) -> None:
-    if len(text) > limits.text_length:
-        raise Refused(413, f"{name}: {len(text):,} characters; {limits.text_length:,} at most")
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise Refused(422, f"{name}: not UTF-8") from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from fastapi import Request
-from starlette.datastructures import UploadFile
+from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
 
@@ -66,6 +66,13 @@ async def _form(request: Request, config: ServiceConfig) -> list[Photo]:
         raise _wrong_form(str(error.detail), config) from None
     except (KeyError, UnicodeDecodeError, ValueError) as error:
         raise Refused(422, "the form is damaged; send photos as files of multipart/form-data") from error
+    try:
+        return await _photos(form, config)
+    finally:
+        await form.close()
+
+
+async def _photos(form: FormData, config: ServiceConfig) -> list[Photo]:
     files = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]
     if not files:
         raise Refused(422, "the form has no photo; send photos as its files")
@@ -77,7 +84,6 @@ async def _form(request: Request, config: ServiceConfig) -> list[Photo]:
         if len(data) > config.photo_mb * 1_000_000:
             raise _too_large(config)
         photos.append(Photo((file.filename or "photo")[:255], data))
-    await form.close()
     return photos
 
 

@@ -17,6 +17,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "max_megapixels": (1, 1000),
     "text_length": (1, 100_000),
     "lines": (1, 10_000),
+    "tokens": (1, 10_000_000),
     "batch": (1, 64),
     "queue": (1, 100_000),
     "wait_seconds": (0.1, 600),
@@ -45,21 +46,27 @@ class ServiceConfig:
     """Characters or words of a text that is written, and characters of one that is sent."""
     lines: int = 100
     """Texts of a request to translate or classify."""
+    tokens: int = 20_000
+    """Tokens that may be computed for a request: of all its texts, or of all beams of its photos' captions; some seconds' work."""
     batch: int = 8
     """Single photos of different requests that are captioned side by side; no answer depends on that."""
     queue: int = 64
     """Photos that wait, and as many other requests; the next is told to come again (503)."""
     wait_seconds: float = 20.0
-    """How long a request waits for its turn before it is told to come again."""
+    """How long a request waits for its turn to be computed before it is told to come again."""
     receive_seconds: float = 30.0
     """How long a request may take to arrive."""
     end_seconds: int = 30
-    """How long what is under way may take once the service is to end."""
+    """How long what is under way may take once the service is to end; a little later it is cut off."""
 
     def __post_init__(self) -> None:
         for name, (low, high) in _RANGES.items():
             if not low <= getattr(self, name) <= high:
                 raise UserError(f"{name}: {getattr(self, name)} is outside {low:g} to {high:,g}")
+        if self.queue < self.photos:
+            raise UserError(
+                f"queue: {self.queue} has no room for the {self.photos} photos of a request (--photos)"
+            )
 
     @property
     def most_text_bytes(self) -> int:

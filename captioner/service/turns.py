@@ -7,7 +7,8 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 from captioner.service.answers import Busy
 
@@ -30,7 +31,7 @@ class Turns:
             try:
                 await asyncio.wait_for(self._running.acquire(), self._wait)
             except TimeoutError:
-                raise Busy from None
+                raise Busy(self._wait) from None
             try:
                 yield
             finally:
@@ -39,10 +40,12 @@ class Turns:
             self._room += 1
 
 
-class _Waiting(NamedTuple):
+@dataclass(eq=False)
+class _Waiting:
     key: Hashable
     item: Any
     done: asyncio.Future[Any]
+    begun: bool = False
 
 
 class Batches:
@@ -74,22 +77,28 @@ class Batches:
         """Items that wait."""
         return len(self._waiting)
 
+    def check_room(self, count: int) -> None:
+        """Raises Busy where as many items have none."""
+        if len(self._waiting) + count > self._queue:
+            raise Busy
+
     async def result(self, key: Hashable, items: Sequence[Any]) -> list[Any]:
         """The results of a request's items. Raises Busy when there is no room for all, or no turn in time."""
-        if len(self._waiting) + len(items) > self._queue:
-            raise Busy
+        self.check_room(len(items))
         loop = asyncio.get_running_loop()
         mine = [_Waiting(key, item, loop.create_future()) for item in items]
         self._waiting.extend(mine)
         self._start()
         try:
-            return list(await asyncio.wait_for(asyncio.gather(*(one.done for one in mine)), self._wait))
-        except TimeoutError:
-            raise Busy from None
+            await asyncio.wait([one.done for one in mine], timeout=self._wait)
+            if not all(one.begun for one in mine):
+                raise Busy(self._wait)
+            return [await one.done for one in mine]
         finally:
             # Who has gone, or waited too long, leaves the queue.
             for one in mine:
                 one.done.cancel()
+            self._waiting = deque(one for one in self._waiting if not one.done.done())
 
     def _start(self) -> None:
         while self._free and (batch := self._next()):
@@ -102,25 +111,34 @@ class Batches:
         """The first that waits, and those behind it with the same settings."""
         waiting = [one for one in self._waiting if not one.done.done()]
         batch = [one for one in waiting if one.key == waiting[0].key][: self._most] if waiting else []
-        taken = {id(one) for one in batch}
-        self._waiting = deque(one for one in waiting if id(one) not in taken)
+        for one in batch:
+            one.begun = True
+        self._waiting = deque(one for one in waiting if not one.begun)
         return batch
 
     async def _run(self, batch: list[_Waiting]) -> None:
+        try:
+            await self._work_on(batch)
+        finally:
+            self._free += 1
+            self._start()
+
+    async def _work_on(self, batch: Sequence[_Waiting]) -> None:
         loop = asyncio.get_running_loop()
         try:
             items = [one.item for one in batch]
             found = await loop.run_in_executor(self._threads, self._work, batch[0].key, items)
+        except Exception as error:
+            if len(batch) == 1:
+                if not batch[0].done.done():
+                    batch[0].done.set_exception(error)
+                return
+            for one in batch:  # so that a defect that one of them meets harms no other
+                await self._work_on([one])
+        else:
             for one, result in zip(batch, found, strict=True):
                 if not one.done.done():
                     one.done.set_result(result)
-        except Exception as error:
-            for one in batch:
-                if not one.done.done():
-                    one.done.set_exception(error)
-        finally:
-            self._free += 1
-            self._start()
 
     async def close(self) -> None:
         """Waits for what is under way."""

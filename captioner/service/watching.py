@@ -3,6 +3,7 @@ name of either. And who is let in."""
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import json
 import re
@@ -19,7 +20,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_OPEN = ("/healthz", "/readyz")  # to everybody, whatever the token
+_OPEN = ("/healthz", "/readyz", "/docs", "/openapi.json")  # to everybody, whatever the token
 _BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
@@ -73,12 +74,12 @@ class Watched:
         headers = Headers(scope=scope)
         given = headers.get("x-request-id", "")
         request_id = given if _ID.fullmatch(given) else uuid.uuid4().hex
-        started, status, size = time.perf_counter(), 500, 0
+        started, status, size, started_answer = time.perf_counter(), 500, 0, False
 
         async def watched_send(message: Message) -> None:
-            nonlocal status, size
+            nonlocal status, size, started_answer
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status, started_answer = message["status"], True
                 MutableHeaders(scope=message)["X-Request-ID"] = request_id
             elif message["type"] == "http.response.body":
                 size += len(message.get("body", b""))
@@ -93,6 +94,16 @@ class Watched:
                     {"error": "the token is missing or wrong"}, 401, {"WWW-Authenticate": "Bearer"}
                 )
                 await answer(scope, receive, watched_send)
+        except asyncio.CancelledError:  # the time to end has run out
+            if started_answer:
+                raise
+            ending = JSONResponse({"error": "the service is ending"}, 503, {"Retry-After": "1"})
+            await ending(scope, receive, watched_send)
+        except Exception:
+            if not started_answer:
+                ours = JSONResponse({"error": "something went wrong on our side"}, 500)
+                await ours(scope, receive, watched_send)
+            raise
         finally:
             seconds = time.perf_counter() - started
             self._figures.requests.labels(path, str(status)).inc()

@@ -144,6 +144,9 @@ def test_a_bomb_is_refused_by_its_pixels(client):
         ("seed=-1", "seed: "),
         ("language=xx", "language: unknown 'xx'"),
         ("max_length=0", "max_length: "),
+        ("bem=5", "bem: unknown; known: n, beam, "),
+        ("n=100&temperature=1&max_length=1000", "n, beam, max_length: 100,000 tokens may be computed"),
+        ("n=100&max_length=60&language=de", "n, beam, max_length: "),
     ],
 )
 def test_settings_out_of_range_are_named(client, query, message):
@@ -179,6 +182,8 @@ def test_a_prompt_is_read_on_and_streamed_the_same(client, models):
         ('{"temperature": -1}', 422, "temperature: -1"),
         ('{"prompt": "\\ud800"}', 422, "prompt: not UTF-8"),
         ('{"stop": [""]}', 422, "stop: "),
+        ('{"stop": ["\\ud800"]}', 422, "stop: not UTF-8"),
+        ('{"n": 100, "length": 2000}', 422, "n, length: 200,000 tokens may be computed"),
         (json.dumps({"prompt": "a" * 3000}), 413, "prompt: 3,000 characters; 2,000 at most"),
     ],
 )
@@ -187,6 +192,15 @@ def test_texts_that_cannot_be_are_told(client, body, status, message):
         response = client.post(path, content=body, headers={"content-type": "application/json"})
         assert message in told(response, status)
     assert "cannot be streamed" in told(client.post("/v1/text/stream", json={"n": 2}), 422)
+
+
+def test_a_body_of_a_million_wrong_texts_is_told_by_the_first(client):
+    body = '{"texts": [' + ",".join(["1"] * 1_000_000) + "]}"
+    answer = client.post("/v1/classes", content=body, headers={"content-type": "application/json"})
+    assert told(answer, 422) == "texts.0: input should be a valid string"
+    assert "larger than 2.5 MB" in told(client.post("/v1/classes", json={"texts": ["a" * 3_000_000]}), 413)
+    long = {"texts": ["a" * 2000] * 100}
+    assert "tokens may be computed" in told(client.post("/v1/translations", json=long), 422)
 
 
 def test_models_that_are_not_in_the_box_are_told(client, models):
@@ -205,6 +219,7 @@ def test_models_that_are_not_in_the_box_are_told(client, models):
 
 
 def test_health_figures_and_unknown_paths(client):
+    assert client.head("/healthz").status_code == client.head("/readyz").status_code == 200
     assert client.get("/healthz").text == "ok" and client.get("/readyz").text == "ready"
     client.post("/v1/captions", content=picture(), headers=JPEG)
     text = client.get("/metrics").text
@@ -252,6 +267,7 @@ def test_with_a_token_who_has_none_is_turned_away(models, tmp_path):
             client.get("/v1/models", headers={"authorization": "bearer 0123456789abcdef"}).status_code == 200
         )
         assert client.get("/healthz").status_code == 200 and client.get("/metrics").status_code == 401
+        assert "HTTPBearer" in client.get("/openapi.json").json()["components"]["securitySchemes"]
 
 
 @pytest.mark.parametrize("text", ["", "short", "with a space 12345678", "ünïcödé-0123456789"])
@@ -311,18 +327,40 @@ def service(captioner, **settings):
 def test_those_who_wait_are_captioned_side_by_side_and_the_next_is_told_to_come_again():
     captioner = Slow()
     found = asked(
-        service(captioner, queue=4, batch=3), *(f"{i}".encode() for i in range(7)), before=captioner.go.set
+        service(captioner, photos=1, queue=4, batch=3),
+        *(f"{i}".encode() for i in range(7)),
+        before=captioner.go.set,
     )
     assert [one.status_code for one in found] == [200] * 5 + [503] * 2
     assert [one.json()["photos"][0]["captions"][0]["text"] for one in found[:5]] == list("01234")
     assert captioner.batches == [1, 3, 1] and int(found[6].headers["retry-after"]) >= 1
 
 
-def test_a_wait_that_is_too_long_is_told():
+def test_a_wait_that_is_too_long_is_told_and_what_has_begun_is_ended():
     captioner = Slow()
     later = threading.Timer(1.0, captioner.go.set)
-    found = asked(service(captioner, wait_seconds=0.3), b"a", b"b", before=later.start)
-    assert [one.status_code for one in found] == [503, 503]
+    app = service(captioner, wait_seconds=0.3)
+    found = asked(app, b"a", b"b", b"c", before=later.start)
+    assert [one.status_code for one in found] == [200, 503, 503] and captioner.batches == [1]
+
+
+def test_who_has_gone_leaves_no_photo_in_the_queue():
+    async def run():
+        go = threading.Event()
+        batches = Batches(lambda key, items: go.wait(10) and list(items), 1, 8, 4, 10.0)
+        first = asyncio.create_task(batches.result("a", ["x"]))
+        waiting = [asyncio.create_task(batches.result("a", ["y", "z"])) for _ in range(2)]
+        await asyncio.sleep(0.05)
+        assert len(batches) == 4
+        for one in waiting:
+            one.cancel()
+        await asyncio.sleep(0.05)
+        assert len(batches) == 0
+        go.set()
+        assert await first == ["x"]
+        await batches.close()
+
+    asyncio.run(run())
 
 
 def test_a_broken_photo_among_others_harms_none():
@@ -343,11 +381,43 @@ def test_a_defect_of_ours_is_told_as_one_and_the_next_is_served():
     captioner.go.set()
     app = service(captioner)
     with TestClient(app, raise_server_exceptions=False) as client:
-        assert (
-            told(client.post("/v1/captions", content=b"boom", headers=JPEG), 500)
-            == "something went wrong on our side"
-        )
+        answer = client.post("/v1/captions", content=b"boom", headers={**JPEG, "X-Request-ID": "abc"})
+        assert told(answer, 500) == "something went wrong on our side"
+        assert answer.headers["x-request-id"] == "abc"
         assert client.post("/v1/captions", content=b"a", headers=JPEG).status_code == 200
+
+
+def test_a_defect_that_one_photo_meets_harms_none_beside_it():
+    class Broken(Slow):
+        def caption_each(self, pictures, *rest):
+            found = list(super().caption_each(pictures, *rest))
+            if b"boom" in pictures:
+                raise ValueError("secret")
+            return iter(found)
+
+    captioner = Broken()
+    app = service(captioner)
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+
+    async def run():
+        async with (
+            app.router.lifespan_context(app),
+            httpx.AsyncClient(transport=transport, base_url="http://t") as to,
+        ):
+            bodies = [b"first", b"a", b"boom", b"c"]
+            asking = [
+                asyncio.create_task(to.post("/v1/captions", content=one, headers=JPEG)) for one in bodies
+            ]
+            await asyncio.sleep(0.1)
+            captioner.go.set()
+            return await asyncio.gather(*asking)
+
+    assert [one.status_code for one in asyncio.run(run())] == [200, 200, 500, 200]
+
+
+def test_limits_that_contradict_one_another_are_told():
+    with pytest.raises(UserError, match="queue: 8 has no room for the 16 photos"):
+        ServiceConfig(queue=8)
 
 
 def test_turns_are_bounded_and_given_back():

@@ -23,8 +23,17 @@ pytestmark = pytest.mark.slow
 @pytest.fixture
 def started(request):
     process = subprocess.Popen(
-        [sys.executable, "-m", "captioner", "serve", "--port", "0", "--queue", "200"]
-        + getattr(request, "param", []),
+        [
+            sys.executable,
+            "-m",
+            "captioner",
+            "serve",
+            "--port",
+            "0",
+            "--queue",
+            "200",
+            *getattr(request, "param", ()),
+        ],
         stderr=subprocess.PIPE,
         cwd=ROOT,
         text=True,
