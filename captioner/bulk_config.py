@@ -22,9 +22,9 @@ class BulkConfig:
     part: int = 500
     """Photos of a part: what is lost at most when a machine is, and what an actor takes at a time."""
     workers: Annotated[int | None, arg(metavar="INT")] = None
-    """Captioners side by side, a core each; as many as the cluster has cores unless told."""
+    """Captioners side by side, a core each; as many as the cluster has cores unless told. More wait for a core."""
     address: Annotated[str | None, arg(metavar="ADDRESS")] = None
-    """A Ray cluster to join, or auto; without, Ray is started on this machine, and ended."""
+    """A Ray cluster to join, or auto; its machines share all folders. Without, Ray is started on this machine, and ended."""
     n: int = 1
     """Captions a photo."""
     beam: int = 3

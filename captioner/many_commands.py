@@ -18,9 +18,9 @@ Model = Annotated[str | None, arg(metavar="NAME|DIR")]
 class BulkCommand:
     """Caption photos by the million, by Ray Data; needs the extra [ray]. A run that was ended goes on where it was.
 
-    INPUT: a folder, a pattern, a Parquet table with a column of paths or of bytes, tars of WebDataset; of this machine or
-    behind s3:// or gs://. OUTPUT: a folder, which may be there, too, for the parts, the failures with their reasons, and a
-    summary.
+    INPUT: a folder, a pattern such as "train-*.parquet", a Parquet table with a column of paths or of bytes, tars of
+    WebDataset; of this machine or behind s3:// or gs://. OUTPUT: a folder, which may be there, too, for the parts, the
+    failures with their reasons, and a summary; what lies in it is no photo.
     """
 
     source: Annotated[Positional[str], arg(metavar="INPUT")]

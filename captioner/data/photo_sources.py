@@ -4,45 +4,27 @@ address. What is listed are references; what they refer to is read where it is n
 from __future__ import annotations
 
 import fnmatch
+import os
 import posixpath
 import tarfile
-from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any
+from collections.abc import Iterator, Sequence
 
-from captioner.data.remote import Place, first_line, listing, read_bytes
+from captioner.data.photo_reference import Reference
+from captioner.data.photo_tables import row_bytes, table_rows
+from captioner.data.remote import Place, escaped, first_line, kind, listing, opened, read_bytes
 from captioner.pictures.files import SUFFIXES
 from textgen.errors import UserError
 
-_IDS, _PATHS, _BYTES = (
-    ("id", "key", "name"),
-    ("path", "file", "url", "uri"),
-    ("image", "bytes", "jpg", "photo"),
-)
 _PATTERN = "*?["
 
 
-@dataclass(frozen=True)
-class Reference:
-    """Where a photo is."""
+def references(address: str, out: Place | None = None) -> list[Reference]:
+    """All photos of an address, each id once, without what lies in the folder `out` in it.
 
-    id: str
-    """By which it is found again in the output."""
-    file: str
-    """An address, or a path of this machine."""
-    start: int = 0
-    size: int | None = None
-    """The stretch of the file that it is, of a tar."""
-    row: int | None = None
-    column: str = ""
-    """Where it stands in a Parquet table."""
-
-
-def references(address: str) -> list[Reference]:
-    """All photos of an address, each id once. Raises UserError where there is none, and naming an id that comes twice."""
+    Raises UserError where there is none, and naming an id that comes twice.
+    """
     try:
-        found = list(_listed(address))
+        found = list(_listed(address, out))
     except OSError as error:
         raise UserError(f"{address}: cannot be read: {first_line(error)}") from error
     if not found:
@@ -55,139 +37,96 @@ def references(address: str) -> list[Reference]:
     return found
 
 
-def _listed(address: str) -> Iterator[Reference]:
-    place = Place(address)
-    name = posixpath.basename(address)
-    if any(sign in name for sign in _PATTERN):
-        folder = address[: len(address) - len(name)] or "."
-        files = [(path, size) for path, size in listing(Place(folder), recursive=False)]
-        yield from _of_files(
-            folder, [one for one in files if fnmatch.fnmatch(posixpath.basename(one[0]), name)]
-        )
-        return
-    if name.endswith(".parquet"):
-        yield from _of_table(address)
-    elif name.endswith(".tar"):
-        yield from _of_tar(address)
+def _listed(address: str, out: Place | None) -> Iterator[Reference]:
+    place = Place.of(address)
+    name = posixpath.basename(place.address)
+    if any(sign in address for sign in _PATTERN) and kind(place) is None:
+        yield from _matching(address)
+    elif name.endswith(".parquet") and kind(place) != "folder":
+        yield from table_rows(place, name)
+    elif name.endswith(".tar") and kind(place) != "folder":
+        yield from _members(place)
     else:
-        files = listing(place)
-        tables = [path for path, _ in files if path.endswith(".parquet")]
-        yield from _of_files(address, files)
-        for path in tables:
-            yield from _of_table(_address(address, path))
+        names = [name for name, _ in listing(place)]
+        own = _within(place, out)
+        yield from _of_files(place, [name for name in names if not own or not name.startswith(own)])
 
 
-def _of_files(folder: str, files: list[tuple[str, int]]) -> Iterator[Reference]:
-    _, base = Place(folder).resolved()
-    for path, _ in files:
-        own = posixpath.relpath(path, base)
-        if path.endswith(".tar"):
-            yield from _of_tar(_address(folder, path), f"{own}/")
-        elif posixpath.splitext(path)[1].lower() in SUFFIXES and not posixpath.basename(path).startswith("."):
-            yield Reference(own, _address(folder, path))
+def _matching(address: str) -> Iterator[Reference]:
+    folder, slash, name = address.rpartition("/")
+    place = Place.of(f"{folder}{slash}" or ".")
+    if any(sign in folder for sign in _PATTERN) and kind(place) is None:
+        raise UserError(
+            f"{address}: a pattern in a folder's name; only the last part may be one, and a folder is searched with its own"
+        )
+    names = [one for one, _ in listing(place, recursive=False)]
+    yield from _of_files(place, [one for one in names if fnmatch.fnmatchcase(one, name)])
 
 
-def _address(folder: str, path: str) -> str:
-    """A path of the file system of `folder` as an address."""
-    scheme, mark, _ = folder.partition("://")
-    return f"{scheme}://{path}" if mark else path
+def _within(place: Place, out: Place | None) -> str:
+    """How the names of what lies in `out` begin, where that is in the folder `place`."""
+    if out is None or out.is_remote != place.is_remote:
+        return ""
+    one, other = (
+        place.address.rstrip("/") if place.is_remote else os.path.realpath(place.address)
+        for place in (place, out)
+    )
+    return other.removeprefix(one).lstrip("/") + "/" if other.startswith(f"{one.rstrip('/')}/") else ""
 
 
-def _of_tar(address: str, before: str = "") -> Iterator[Reference]:
-    system, path = Place(address).resolved()
+def _of_files(folder: Place, names: Sequence[str]) -> Iterator[Reference]:
+    """The photos, then those of tables; not those of hidden files, of which some systems lay one beside each."""
+    shown = [name for name in names if not posixpath.basename(name).startswith(".")]
+    for name in shown:
+        if name.endswith(".tar"):
+            yield from _or_failure(name, _members(folder.joined(name), f"{name}/"))
+        elif posixpath.splitext(name)[1].lower() in SUFFIXES:
+            yield Reference(escaped(name), folder.joined(name).address)
+    for name in shown:
+        if name.endswith(".parquet"):
+            yield from _or_failure(name, table_rows(folder.joined(name), name))
+
+
+def _or_failure(name: str, found: Iterator[Reference]) -> Iterator[Reference]:
+    """What is wrong with one of many files is its own failure; the others go on."""
     try:
-        with system.open_input_file(path) as file, tarfile.open(fileobj=file, mode="r:") as tar:
+        yield from found
+    except UserError as error:
+        yield Reference(escaped(name), "", why=str(error))
+
+
+def _members(place: Place, before: str = "") -> Iterator[Reference]:
+    try:
+        with opened(place) as file, tarfile.open(fileobj=file, mode="r:") as tar:
             for member in tar:
                 if member.isfile() and posixpath.splitext(member.name)[1].lower() in SUFFIXES:
-                    yield Reference(f"{before}{member.name}", address, member.offset_data, member.size)
+                    name = escaped(f"{before}{member.name}")
+                    yield Reference(name, place.address, member.offset_data, member.size)
     except (tarfile.TarError, OSError) as error:
-        raise UserError(f"{address}: not a tar, or damaged: {first_line(error)}") from error
-
-
-def _of_table(address: str) -> Iterator[Reference]:
-    import pyarrow.parquet
-
-    system, path = Place(address).resolved()
-    try:
-        schema = pyarrow.parquet.read_schema(path, filesystem=system)
-        names = {name.lower(): name for name in schema.names}
-        kinds = [
-            next((names[name] for name in group if name in names), None) for group in (_IDS, _PATHS, _BYTES)
-        ]
-        ids, paths, data = kinds
-        if paths is None and data is None:
-            wanted = ", ".join((*_PATHS, *_BYTES))
-            raise UserError(
-                f"{address}: has no column of paths or bytes ({wanted}); its columns are {', '.join(schema.names)}"
-            )
-        columns = [name for name in (ids, paths) if name]
-        rows = pyarrow.parquet.ParquetFile(path, filesystem=system).metadata.num_rows
-        table = (
-            pyarrow.parquet.read_table(path, columns=columns, filesystem=system).to_pydict()
-            if columns
-            else {}
-        )
-    except (OSError, pyarrow.ArrowException) as error:
-        raise UserError(f"{address}: not a Parquet table, or damaged: {first_line(error)}") from error
-    for row in range(rows):
-        file = str(table[paths][row]) if paths else address
-        name = str(table[ids][row]) if ids else file if paths else f"{posixpath.basename(path)}:{row}"
-        yield Reference(name, file) if paths else Reference(name, address, row=row, column=str(data))
+        raise UserError(f"{place.address}: not a tar, or damaged: {first_line(error)}") from error
 
 
 def read_photo(reference: Reference) -> bytes:
-    """The photo's bytes. Raises UserError when it is not there."""
+    """The photo's bytes. Raises UserError saying why there are none."""
+    if reference.why:
+        raise UserError(reference.why)
     try:
-        if reference.row is not None:
-            return _cell(reference.file, reference.column, reference.row)
-        system, path = _resolved(reference.file)
-        return read_bytes(system, path, reference.start, reference.size)
+        if reference.row is None:
+            return _file_bytes(Place(reference.file), reference.start, reference.size)
+        data = row_bytes(reference)
+        if data is None and not reference.otherwise:
+            raise UserError("picture: the row has no bytes")
+        return _file_bytes(Place(reference.otherwise)) if data is None else data
+    except UserError:
+        raise
     except FileNotFoundError as error:
         raise UserError("picture: no such file") from error
-    except OSError as error:
+    except Exception as error:  # of a file, a table or a library behind either: one photo's
         raise UserError(f"picture: cannot be read: {first_line(error)}") from error
 
 
-@lru_cache(16)
-def _system(scheme: str, host: str) -> Any:
-    return Place(f"{scheme}://{host}").resolved()[0]
-
-
-def _resolved(address: str) -> tuple[Any, str]:
-    place = Place(address)
-    if not place.is_remote:
-        return place.resolved()
-    scheme, _, rest = address.partition("://")
-    return _system(scheme, rest.partition("/")[0]), rest
-
-
-@lru_cache(2)
-def _group(file: str, column: str, group: int) -> list[Any]:
-    import pyarrow.parquet
-
-    system, path = Place(file).resolved()
-    table = pyarrow.parquet.ParquetFile(path, filesystem=system)
-    found: list[Any] = table.read_row_group(group, columns=[column]).column(0).to_pylist()
-    return found
-
-
-@lru_cache(16)
-def _groups(file: str) -> tuple[int, ...]:
-    import pyarrow.parquet
-
-    system, path = Place(file).resolved()
-    metadata = pyarrow.parquet.ParquetFile(path, filesystem=system).metadata
-    return tuple(metadata.row_group(group).num_rows for group in range(metadata.num_row_groups))
-
-
-def _cell(file: str, column: str, row: int) -> bytes:
-    for group, size in enumerate(_groups(file)):
-        if row < size:
-            value = _group(file, column, group)[row]
-            # Hugging Face's tables have {"bytes": ..., "path": ...}.
-            value = value.get("bytes") if isinstance(value, dict) else value
-            if not isinstance(value, bytes):
-                raise UserError("picture: the row has no bytes")
-            return value
-        row -= size
-    raise UserError("picture: no such row")
+def _file_bytes(place: Place, start: int = 0, size: int | None = None) -> bytes:
+    # A pipe or a device would be waited for, or read without end.
+    if not place.is_remote and os.path.exists(place.address) and not os.path.isfile(place.address):
+        raise UserError("picture: not a file")
+    return read_bytes(place, start, size)

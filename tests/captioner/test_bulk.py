@@ -1,12 +1,11 @@
 """Photos by the thousand: every id once, whatever was killed, with the captions of the command line."""
 
-import io
 import json
+import os
 import shutil
 import signal
 import subprocess
 import sys
-import tarfile
 import time
 
 import pytest
@@ -18,7 +17,7 @@ import pyarrow.parquet
 from captioner import Captioner
 from captioner.bulk import bulk
 from captioner.bulk_config import BulkConfig
-from captioner.data.photo_sources import read_photo, references
+from captioner.data.photo_sources import references
 from tests.helpers.paths import EXAMPLES, ROOT
 from textgen.errors import UserError
 
@@ -46,111 +45,92 @@ def rows(out):
     return [
         json.loads(line)
         for path in sorted(out.glob("part-*.jsonl"))
-        for line in path.read_text().splitlines()
+        for line in path.read_text().split("\n")[:-1]
     ]
-
-
-# --- what is listed
-
-
-def test_a_folder_and_a_pattern_are_listed_by_their_paths(folder):
-    found = references(str(folder))
-    assert [one.id for one in found][:2] == ["a/01.jpg", "a/03.jpg"] and len(found) == 13
-    assert all(read_photo(one) for one in found)
-    assert [one.id for one in references(f"{folder}/a/*1.jpg")] == ["01.jpg", "11.jpg"]
-    assert references(f"file://{folder}")[0].id == "a/01.jpg"
-    with pytest.raises(UserError, match="no photo there"):
-        references(str(folder / "nowhere"))
-
-
-def test_a_tar_is_read_where_it_lies(tmp_path):
-    path = tmp_path / "shard.tar"
-    with tarfile.open(path, "w") as tar:
-        for name in NAMES:
-            for suffix, data in ((".jpg", photo(name)), (".txt", b"text")):
-                member = tarfile.TarInfo(f"{name}{suffix}")
-                member.size = len(data)
-                tar.addfile(member, io.BytesIO(data))
-    found = references(str(path))
-    assert [one.id for one in found] == [f"{name}.jpg" for name in NAMES]
-    assert [read_photo(one) for one in found] == [photo(name) for name in NAMES]
-    assert references(str(tmp_path))[0].id == "shard.tar/astronaut.jpg"
-    path.write_bytes(b"no tar" * 200)
-    with pytest.raises(UserError, match=r"shard\.tar: not a tar, or damaged"):
-        references(str(path))
-
-
-@pytest.mark.parametrize("kind", ["paths", "bytes", "structs"])
-def test_a_table_has_paths_or_bytes(tmp_path, kind):
-    path = tmp_path / "table.parquet"
-    values = {
-        "paths": ("path", [str(EXAMPLES / f"{name}.jpg") for name in NAMES]),
-        "bytes": ("image", [photo(name) for name in NAMES]),
-        "structs": ("image", [{"bytes": photo(name), "path": name} for name in NAMES]),
-    }
-    column, cells = values[kind]
-    pyarrow.parquet.write_table(pyarrow.table({"id": list("wxyz"), column: cells}), path, row_group_size=3)
-    found = references(str(path))
-    assert [one.id for one in found] == list("wxyz")
-    assert [read_photo(one) for one in found] == [photo(name) for name in NAMES]
-
-
-def test_tables_that_will_not_do_are_told(tmp_path):
-    path = tmp_path / "table.parquet"
-    for table, message in (
-        ({"x": [1]}, "has no column of paths or bytes"),
-        ({"id": ["a", "a"], "path": ["x", "y"]}, "the id 'a' comes twice"),
-    ):
-        pyarrow.parquet.write_table(pyarrow.table(table), path)
-        with pytest.raises(UserError, match=message):
-            references(str(path))
-    path.write_bytes(b"nothing")
-    with pytest.raises(UserError, match="not a Parquet table"):
-        references(str(path))
-
-
-def test_an_address_that_cannot_be_reached_is_told(monkeypatch):
-    def unreachable(place, recursive=True):
-        raise OSError("When listing: NETWORK_CONNECTION\nmore")
-
-    monkeypatch.setattr("captioner.data.photo_sources.listing", unreachable)
-    with pytest.raises(UserError, match=r"cannot be read: When listing: NETWORK_CONNECTION$"):
-        references("s3://bucket/photos")
-
-
-# --- what is done
 
 
 @pytest.mark.slow
 @pytest.mark.alone
-def test_every_photo_has_its_caption_once_whatever_is_lost(folder, tmp_path):
-    out, said = tmp_path / "out", []
+def test_every_photo_has_its_caption_once_whatever_is_lost(folder, tmp_path, monkeypatch):
+    # A name of odd signs, and none of UTF-8; a path that no file can have; an output among the photos.
+    with open(os.fsencode(folder) + b"/a/z\xff\xe2\x80\xa8.jpg", "wb") as file:
+        file.write(photo("cat"))
+    table = pyarrow.table({"id": ["null"], "path": ["a\0b.jpg"]})
+    pyarrow.parquet.write_table(table, folder / "odd.parquet")
+    expected = [one.id for one in references(str(folder))]
+    out, said = folder / "out", []
+    out.mkdir()
+    killed = [out / ".plan.json.a1b2c3d4", out / ".part-000001.jsonl.a1b2c3d4"]
+    for path in killed:
+        path.write_text("{")
     config = BulkConfig(part=5, workers=2)
-    summary = bulk(str(folder), str(out), config=config, said=said.append)
+    monkeypatch.chdir(tmp_path)
+    summary = bulk("photos", "photos/out", config=config, said=said.append)
     found = rows(out)
     captioner = Captioner.load()
-    expected = {name: captioner.caption(EXAMPLES / f"{name}.jpg")[0].text for name in NAMES}
-    assert [row["id"] for row in found] == [one.id for one in references(str(folder))]
-    for row in found[:-1]:
-        assert row["captions"][0]["text"] == expected[NAMES[int(row["id"][2:4]) % 4]]
-    (failure,) = [json.loads(line) for line in (out / "failures.jsonl").read_text().splitlines()]
-    assert failure["id"] == "broken.png" and "picture" in failure["error"]
-    assert (summary["photos"], summary["failed"], summary["parts"]) == (13, 1, 3)
+    texts = {name: captioner.caption(EXAMPLES / f"{name}.jpg")[0].text for name in NAMES}
+    assert [row["id"] for row in found] == expected and expected[6] == "a/z\\xff\u2028.jpg"
+    assert found[6]["captions"][0]["text"] == texts["cat"]
+    for row in (*found[:6], *found[7:-2]):
+        assert row["captions"][0]["text"] == texts[NAMES[int(row["id"][2:4]) % 4]]
+    broken, null = [json.loads(line) for line in (out / "failures.jsonl").read_text().splitlines()]
+    assert broken["id"] == "broken.png" and "picture" in broken["error"]
+    assert null == {"id": "null", "error": "picture: cannot be read: embedded null byte"}
+    assert (summary["photos"], summary["failed"], summary["parts"]) == (15, 2, 3)
+    assert not any(path.exists() for path in killed)
 
-    # Begun again, nothing is done; of what is lost, that alone.
+    # Begun again, nothing is done; of what is lost or damaged, that alone.
     before = {path.name: path.stat().st_mtime_ns for path in out.glob("part-*")}
     assert bulk(str(folder), str(out), config=config, said=said.append)["captioned_now"] == 0
-    (out / "part-000001.jsonl").unlink()
+    (out / "part-000001.jsonl").write_bytes(b"")
     assert bulk(str(folder), str(out), config=config, said=said.append)["captioned_now"] == 5
+    assert "part-000001.jsonl: is damaged, or not whole; made anew" in said
     after = {path.name: path.stat().st_mtime_ns for path in out.glob("part-*")}
-    assert {name for name in after if after[name] != before[name]} == {"part-000001.jsonl"} and rows(
-        out
-    ) == found
+    assert {name for name in after if after[name] != before[name]} == {"part-000001.jsonl"}
+    assert rows(out) == found
 
-    with pytest.raises(UserError, match="holds another run, with other settings"):
-        bulk(str(folder), str(out), config=BulkConfig(part=5, beam=1), said=said.append)
-    with pytest.raises(UserError, match="is not empty"):
-        bulk(str(folder), str(folder), config=config, said=said.append)
+    for other, engine, message in (
+        (BulkConfig(part=5, beam=1), "auto", r"\(beam: 3, now 1\)"),
+        (BulkConfig(part=5, max_megapixels=20), "auto", r"\(max_megapixels: 50\.0, now 20\)"),
+        (config, "torch", r"\(engine: onnx, now torch\)"),
+    ):
+        with pytest.raises(UserError, match=f"holds another run, with other settings {message}"):
+            bulk(str(folder), str(out), engine=engine, config=other, said=said.append)
+
+
+def test_an_output_that_will_not_do_is_told(folder, tmp_path):
+    file = tmp_path / "file"
+    file.write_text("")
+    for source, out, message in (
+        (folder, folder, "is not empty; give a new folder"),
+        (folder, file, "file: not a folder; name another folder"),
+        (folder, "/proc/x", "/proc/x: cannot be made"),
+        (folder, "", "OUTPUT: is empty"),
+        ("", tmp_path / "out", "INPUT: is empty"),
+    ):
+        with pytest.raises(UserError, match=message):
+            bulk(str(source), str(out))
+    with pytest.raises(UserError, match="max_megapixels: nan is outside 0 to 10,000"):
+        bulk(str(folder), str(tmp_path / "out"), config=BulkConfig(max_megapixels=float("nan")))
+    (file.parent / "damaged").mkdir()
+    (file.parent / "damaged" / "plan.json").write_text("null")
+    with pytest.raises(UserError, match=r"damaged: plan\.json is damaged"):
+        bulk(str(folder), str(file.parent / "damaged"))
+
+
+def test_without_a_cluster_nothing_is_begun(folder, tmp_path, monkeypatch):
+    import ray
+
+    def missing(**settings):
+        raise ConnectionError("Could not find any running Ray instance. Please specify\nmore")
+
+    monkeypatch.setattr(ray, "init", missing)
+    out = tmp_path / "out"
+    with pytest.raises(
+        UserError, match="--address auto: no cluster is reached: Could not find any running Ray"
+    ):
+        bulk(str(folder), str(out), config=BulkConfig(address="auto"))
+    assert not list(out.iterdir())
 
 
 @pytest.mark.slow
@@ -224,10 +204,11 @@ def test_a_machine_of_the_cluster_dies_and_the_others_do_its_part(folder, tmp_pa
         machine = cluster.add_node(num_cpus=1)
         cluster.wait_for_nodes()
         out = tmp_path / "out"
-        command = [sys.executable, "-m", "captioner", "bulk", str(folder), str(out), "--part", "4"]
-        process = subprocess.Popen(
+        command = [sys.executable, "-m", "captioner", "bulk", folder.name, out.name, "--part", "4"]
+        process = subprocess.Popen(  # in another folder than the cluster's machines
             [*command, "--address", cluster.address],
-            cwd=ROOT,
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
             stderr=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             text=True,
