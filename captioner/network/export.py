@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from captioner.data.examples import Example
 from captioner.network.model import CaptionModel
-from captioner.network.quantize import quantized
+from captioner.network.quantize import BRIDGE_STEPS, quantized
 from captioner.network.stored import BRIDGE, DECODER, ENCODER, ENCODER_INT8, KIND, read_model
 from captioner.pictures.load import picture_pixels
 from captioner.pictures.refusals import ImageError
@@ -27,7 +27,6 @@ from textgen.storage.graphs import Graphs, check_precision, write_graphs
 from textgen.storage.weights import SCALE, Rounding
 
 _OPSET = 20
-_BRIDGE_STEPS = 127
 _PREFIX = "model."  # of the weights' names in an exported graph
 
 
@@ -56,9 +55,9 @@ def export_model(
     graph = _exported(model, size)
     rows: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     if calibration is not None:
-        graph, rows = quantized(graph, calibration)
+        graph, rows = quantized(graph, calibration, _PREFIX + BRIDGE)
     if pack or rows:
-        steps: dict[str, Rounding] = {BRIDGE: _BRIDGE_STEPS}
+        steps: dict[str, Rounding] = {BRIDGE: BRIDGE_STEPS}
         steps |= {f"{DECODER}{name}": count for name, count in stored_steps(model.decoder.config).items()}
         steps |= {name.removeprefix(_PREFIX): how for name, how in rows.items()}
         stored = bundle.pack_weights(stored, steps)

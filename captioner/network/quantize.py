@@ -15,13 +15,14 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from onnx import numpy_helper
+from onnx import helper, numpy_helper
 
 from textgen.engine.session import runtime
-from textgen.storage.weights import SCALE
+from textgen.storage.weights import SCALE, rounded
 
 _FIRST = 2  # convolutions that stay in float32
 _BATCH = 8  # pictures calibrated on at a time
+BRIDGE_STEPS = 127
 
 
 @contextlib.contextmanager
@@ -51,11 +52,12 @@ class _Pictures:
 
 
 def quantized(
-    graph: onnx.ModelProto, pixels: np.ndarray
+    graph: onnx.ModelProto, pixels: np.ndarray, bridge: str
 ) -> tuple[onnx.ModelProto, dict[str, tuple[np.ndarray, np.ndarray]]]:
     """`graph`, which holds its weights, in 8 bits; and those it now takes so, by name: whole numbers, and scales a row.
 
-    `pixels` (B, S, S, 3), uint8, are what it is calibrated on. A weight W becomes the initializers W and W.scale.
+    `pixels` (B, S, S, 3), uint8, are what it is calibrated on. A weight W becomes the initializers W and W.scale; `bridge`
+    is that of the product which the encoder's features go into.
     """
     # Its own sessions would warn of every initializer that they fold.
     runtime().set_default_logger_severity(3)
@@ -82,7 +84,8 @@ def quantized(
             nodes_to_exclude=[*convolutions[:_FIRST], *biases],
         )
         found = onnx.load(target)
-    return found, _named_weights(found, graph)
+    rows = _named_weights(found, graph)
+    return found, rows | _whole_bridge(found, bridge)
 
 
 def _with_initializers(graph: onnx.ModelProto) -> onnx.ModelProto:
@@ -121,3 +124,40 @@ def _named_weights(
         whole, scale = map(numpy_helper.to_array, tensors)
         rows[name] = whole, scale
     return rows
+
+
+def _whole_bridge(graph: onnx.ModelProto, name: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Lets the product with the weight `name` (N, K) take the features as the bytes that they are, where they are: its weight's
+    row of `quantized`'s, or none.
+
+    A tenth of the encoder's time, and the same result: those bytes were made numbers for it.
+    """
+    made = {output: node for node in graph.graph.node for output in node.output}
+
+    def before(node: onnx.NodeProto | None, kind: str, place: int = 0) -> onnx.NodeProto | None:
+        found = made.get(node.input[place]) if node else None
+        return found if found and found.op_type == kind else None
+
+    products = [node for node in graph.graph.node if node.op_type == "MatMul"]
+    product = next((node for node in products if name in (before(node, "Transpose", 1) or node).input), None)
+    turned = before(product, "Transpose")  # (B, L, K) from (B, K, L), and that from (B, K, rows, columns)
+    flat = before(turned, "Reshape")
+    wide = before(flat, "DequantizeLinear")
+    if product is None or turned is None or flat is None or wide is None:
+        return {}
+    (tensor,) = [tensor for tensor in graph.graph.initializer if tensor.name == name]
+    whole, scale = rounded(numpy_helper.to_array(tensor), BRIDGE_STEPS)
+    shape = f"{name}.shape"
+    tensor.CopyFrom(numpy_helper.from_array(whole, name))
+    graph.graph.initializer.append(numpy_helper.from_array(scale, name + SCALE))
+    graph.graph.initializer.append(numpy_helper.from_array(np.array([0, -1, whole.shape[1]]), shape))
+    # Turned before they are laid side by side, as the runtime's convolutions have them already.
+    flat.CopyFrom(helper.make_node("Transpose", [wide.input[0]], list(flat.output), perm=[0, 2, 3, 1]))
+    turned.CopyFrom(helper.make_node("Reshape", [flat.output[0], shape], list(turned.output)))
+    inputs = [turned.output[0], product.input[1], wide.input[1], name + SCALE, wide.input[2]]
+    product.CopyFrom(
+        helper.make_node("MatMulIntegerToFloat", inputs, list(product.output), domain="com.microsoft")
+    )
+    graph.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    del graph.graph.value_info[:]  # they say what was in float32
+    return {name: (whole, scale)}

@@ -114,22 +114,22 @@ def stored_eyes(stored: bundle.Bundle, again: str, threads: int = 0) -> Eyes:
     name = ENCODER_INT8 if ENCODER_INT8 in read_graphs(stored, again).files else ENCODER
     graph = read_graphs(stored, again, [name]).files[name]
     with bundle.describing(stored.folder / bundle.WEIGHTS):
-        return onnx_eyes(graph, _eyes_weights(stored.weights, name), threads)
+        return onnx_eyes(graph, _eyes_weights(stored.weights, graph), threads)
 
 
-def _eyes_weights(weights: Weights, graph: str) -> dict[str, np.ndarray]:
-    """What the graph of encoder and bridge takes: float32, or whole numbers and scales where it computes in 8 bits."""
+def _eyes_weights(weights: Weights, graph: bytes) -> dict[str, np.ndarray]:
+    """What the `graph` of encoder and bridge takes: float32, or whole numbers and scales where it computes in 8 bits."""
     arrays: dict[str, np.ndarray] = {}
     for name in weights:
         if name.startswith(DECODER):
             continue
-        rows = weights.rows(name) if graph == ENCODER_INT8 and name != BRIDGE else None
+        rows = weights.rows(name) if (name + SCALE).encode() in graph else None
         if rows:
             arrays[name], arrays[name + SCALE] = rows
         else:
             arrays[name] = weights[name]
     # The bias of a convolution in 8 bits is in the graph, as a whole number of steps.
-    for name in [name for name in arrays if name.endswith(".weight" + SCALE)]:
+    for name in [name for name in arrays if name.endswith(".weight" + SCALE) and name != BRIDGE + SCALE]:
         arrays.pop(name.removesuffix("weight" + SCALE) + "bias", None)
     return arrays
 

@@ -8,9 +8,14 @@ from safetensors.numpy import load_file
 
 from captioner import Captioner
 from captioner.cli import main
+from captioner.network import export, quantize
+from captioner.network.encoder import build_encoder
 from captioner.network.export import export_model
-from captioner.network.stored import ENCODER_INT8
+from captioner.network.model import CaptionModel
+from captioner.network.stored import BRIDGE, ENCODER_INT8, model_header, read_model, write_model
 from captioner.pictures.load import picture_pixels
+from textgen.decoder.config import DecoderConfig
+from textgen.decoder.rnn import RNNDecoder
 from textgen.errors import UserError
 from textgen.storage import bundle
 from textgen.storage.weights import SCALE
@@ -66,6 +71,28 @@ def test_a_batch_equals_singles_and_torch_reads_the_same_weights(folder, pixels)
         assert np.abs(captioner.encode(pixels[place : place + 1])[0] - together[place]).max() < 1e-4
     by_torch = Captioner.load(folder, "torch").encode(pixels[:5])
     assert np.corrcoef(by_torch.ravel(), together.ravel())[0, 1] > 0.8
+
+
+def test_features_go_into_the_bridge_as_the_bytes_they_are(tiny_model, pixels, tmp_path, monkeypatch):
+    # The tiny model's features are no bytes: its last activation computes in float32.
+    _, tokenizer, size, header, _ = read_model(tiny_model)
+    config = DecoderConfig(**header["config"]["decoder"])
+    model = CaptionModel(build_encoder("mobilenet_v2"), RNNDecoder(config))
+    graph = export._exported(model, size)
+    monkeypatch.setattr(export, "_exported", lambda *_: graph)  # takes long
+    models = []
+    for name in ("before", "after"):
+        models.append(tmp_path / name)
+        models[-1].mkdir()
+        write_model(models[-1], model, model_header(model, tokenizer, size, header["provenance"]))
+        with monkeypatch.context() as patch:
+            if name == "before":  # as models were exported that did not know of it
+                patch.setattr(quantize, "_whole_bridge", lambda graph, name: {})
+            export_model(models[-1], "int8", calibration=pixels[:8])
+    graphs = [(folder / f"{ENCODER_INT8}.onnx").read_bytes() for folder in models]
+    assert [(BRIDGE + SCALE).encode() in graph for graph in graphs] == [False, True]
+    old, new = (Captioner.load(folder, "onnx").encode(pixels[:8]) for folder in models)
+    assert np.abs(old).max() > 0 and np.abs(old - new).max() < 1e-5 * np.abs(old).max()
 
 
 def test_other_graphs_of_packed_weights_are_float32_again(folder, pixels, tmp_path):
