@@ -19,6 +19,7 @@ from textgen.engine.text_model import BOX
 from textgen.errors import UserError
 from textgen.generator import TextGenerator
 from textgen.storage.box import size_of
+from textgen.text.encoding import drawn_lines
 from textgen.text.kneser_ney import LineNgrams
 from textgen.text.tokenizer import EOS, CharTokenizer, ProseTokenizer, Tokenizer
 
@@ -144,9 +145,8 @@ def _row(
     name: str, model: TextGenerator, judges: _Judges, config: CompareConfig, said: Callable[[str], None]
 ) -> dict[str, Any]:
     said(f"{name}: the held-out lines")
-    step = -(-len(judges.held_out) // config.judged)
     try:
-        nats, tokens, unknown = model.nats_each(judges.held_out[::step])
+        nats, tokens, unknown = model.nats_each(drawn_lines(judges.held_out, config.judged, config.seed))
     except UserError as error:
         raise UserError(f"{name}: {error}") from error
     provenance = model.header["provenance"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -35,15 +36,13 @@ class TrainFamilyCommand:
     """Judge by these, files or folders as CORPUS, and train on all of that, instead of holding out its tail."""
     test: Annotated[tuple[Path, ...], arg(metavar="FILE...")] = ()
     """Judge the best model by these files, too, once, at the end."""
-    lines: bool = True
-    """Said for `textgen train --lines`; these families have no other models."""
+    lines: bool = False
+    """As of the recurrent family; these have no other models, so it may be left out."""
     resume: bool = False
     """Go on with an interrupted run, with the run's own settings."""
 
     def run(self) -> None:
         require_train("train")
-        if not self.lines:
-            raise UserError(f"lines: a {self.config.family} is a model of lines; leave --no-lines out")
         from textgen.training.memory import keep_freed_memory
 
         keep_freed_memory()
@@ -81,11 +80,15 @@ class CompareCommand:
         from textgen.storage.files import atomic_write, check_output
         from textgen.text.corpus import load_corpus
 
+        if not self.models:
+            raise UserError("compare: name a model or more, as captions-lstm, or folders")
         own = [file for model in self.models for file in model_files(BOX.find(model))]
         check_output(self.report, "--report", (".html",), own)
         check_output(self.plot, "--plot", (".png",), own)
         corpus = load_corpus([self.train], lines=True, dev=[self.held_out])
-        models = {Path(model).name: TextGenerator.load(model, self.engine) for model in self.models}
+        models = {
+            Path(os.path.abspath(model)).name: TextGenerator.load(model, self.engine) for model in self.models
+        }
         if len(models) < len(self.models):
             raise UserError("compare: two models have one name; give each folder a name of its own")
         report = compare(

@@ -62,6 +62,10 @@ def revise(
     _check(n, seed)
     if not 0 < share <= 1:
         raise UserError(f"share: {share} must be above 0 and at most 1")
+    if _GAPS.search(text):
+        raise UserError(
+            f"revise: {text!r} has gaps, which are filled, not revised; leave --revise out, or the gaps"
+        )
     ids = _line(generator, text)[:-1]
     found = writer.revised(ids, share, SamplingConfig(temperature), seed, range(n))
     return [generator.tokenizer.decode(line) for line in found]

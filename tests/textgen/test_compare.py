@@ -1,6 +1,7 @@
 """Models of lines side by side: what they write is judged by what neither wrote."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +13,9 @@ from textgen.compare import _Judges, compare
 from textgen.compare_config import CompareConfig
 from textgen.errors import UserError
 from textgen.generator import TextGenerator
+from textgen.line_commands import CompareCommand
 from textgen.report.comparison import comparison_page, table
+from textgen.text.encoding import drawn_lines
 from textgen.text.kneser_ney import LineNgrams
 
 TRAIN, HELD_OUT = LINES[::2] * 2, LINES[1::2]
@@ -42,7 +45,7 @@ def test_figures_are_where_they_should_be(report):
     exact, bound = report["models"]
     assert (exact["likelihood"], bound["likelihood"]) == ("exact", "upper bound")
     generator = TextGenerator.load(trained("autoregressive"))
-    lines = HELD_OUT[:: -(-len(HELD_OUT) // 50)]
+    lines = drawn_lines(HELD_OUT, 50)
     assert exact["nats_per_token"] == pytest.approx(generator.score(lines).nats_per_token)
 
 
@@ -100,6 +103,8 @@ def test_what_is_copied_is_told_by_words_and_other_vocabularies_by_a_note(report
 
 
 def test_what_cannot_be_compared_is_told():
+    with pytest.raises(UserError, match="name a model or more"):
+        CompareCommand((), Path("train.txt"), Path("dev.txt")).run()
     lines = TextGenerator.load(trained("autoregressive"))
     with pytest.raises(UserError, match="stream: not a model of lines"):
         compare({"stream": text_model("word")}, TRAIN, HELD_OUT)
@@ -115,6 +120,14 @@ def test_what_cannot_be_compared_is_told():
     ):
         with pytest.raises(UserError, match=next(iter(wrong)).rstrip("s")):
             CompareConfig(**wrong)
+
+
+def test_lines_to_judge_by_are_drawn_not_every_kth():
+    lines = [f"{picture} {place}" for picture in range(200) for place in range(5)]
+    drawn = drawn_lines(lines, 200)
+    assert len(drawn) == 200 and drawn == sorted(drawn, key=lines.index) == drawn_lines(lines, 200)
+    assert len({line.split()[1] for line in drawn}) == 5 and drawn != drawn_lines(lines, 200, seed=1)
+    assert drawn_lines(lines, 1000) == lines
 
 
 def test_n_grams_of_lines_begin_anew_and_count_their_ends():

@@ -29,6 +29,10 @@ def test_words_that_it_does_not_know_stay_as_typed(capsys):
     assert "zyzzyva" in err and out.startswith("A zyzzyva ")
 
 
+def test_a_full_stop_may_follow_a_gap():
+    assert all(line.endswith(".") for line in fill(load("diffusion"), "a ___.", 3))
+
+
 def test_a_share_of_a_line_is_said_otherwise(capsys):
     line = "a small dog runs in the grass"
     found = revise(load("diffusion"), line, n=6, share=0.3, seed=2)
@@ -83,6 +87,7 @@ def test_one_line_leads_over_to_another(family):
             lambda g: fill(g, "a ___ " + "dog " * 50),
             "is too long; this diffusion model's lines have",
         ),
+        ("diffusion", lambda g: revise(g, "a ___ dog"), "has gaps, which are filled, not revised"),
         ("vae", lambda g: between(g, "a dog", " "), "text: is empty"),
         ("vae", lambda g: between(g, "a dog", "a cat", 1), "n: 1 is outside 2 to 100"),
     ],

@@ -37,7 +37,7 @@ class Writing:
     def options(self) -> Options:
         """As `generate.stream` takes them, which makes a token a step. Raises UserError where `steps` were asked for."""
         if self.steps:
-            raise UserError("steps: this model writes a token a step; leave it out")
+            raise UserError("steps: only a diffusion model makes whole lines in steps; leave it out")
         return {
             "sampling": self.sampling,
             "constraints": self.constraints,

@@ -21,6 +21,7 @@ from textgen.text.tokenizer import EOS, PAD
 Energy = Callable[[Sequence[Sequence[int]]], np.ndarray]
 """Lines, ids that hold their end tokens where they came to it, to their energies (N,)."""
 CANDIDATES = 16  # of the base, one of which is taken
+_WHOLE = 400  # tokens of a candidate, which comes to its end long before
 _KEYS = 1 << 40  # candidate k of a row has its key + k times this: no other row's
 
 
@@ -80,7 +81,8 @@ class EnergyWriter(LineWriter):
         # Greedy candidates are all the same.
         count = 1 if how.sampling.greedy else self.candidates
         keys = [key + candidate * _KEYS for key in how.keys for candidate in range(count)]
-        candidates = replace(how, seed=seed, keys=keys)
+        # Whole lines are judged, and cut afterwards: half of a line looks like no line.
+        candidates = replace(how, seed=seed, keys=keys, max_length=max(how.max_length, _WHOLE))
         columns = list(self.base.write([prompt for prompt in prompts for _ in range(count)], candidates))
         ids = np.stack([column.ids for column in columns], axis=1)  # (N K, T)
         log_probs = np.stack([column.log_probs for column in columns], axis=1)
@@ -91,7 +93,7 @@ class EnergyWriter(LineWriter):
         energies = self.energy(lines).reshape(len(prompts), count)
         uniforms = np.array([np.random.default_rng((seed, key, 2)).random() for key in how.keys])
         taken = np.arange(len(prompts)) * count + chosen(energies, uniforms)
-        for column in range(ids.shape[1]):
+        for column in range(min(ids.shape[1], how.max_length)):
             yield Column(ids[taken, column], log_probs[taken, column])
 
     def line_nats(self, lines: Sequence[Sequence[int]]) -> np.ndarray:

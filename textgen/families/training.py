@@ -34,7 +34,7 @@ from textgen.rows import share
 from textgen.storage import bundle
 from textgen.storage.bundle import Header
 from textgen.text.batches import LineBatches
-from textgen.text.encoding import Encoded
+from textgen.text.encoding import Encoded, drawn_lines
 from textgen.text.kneser_ney import LineNgrams
 from textgen.text.tokenizer import BOS, EOS, PAD, UNK, CharTokenizer, Tokenizer
 from textgen.training.export import export_trained
@@ -101,7 +101,12 @@ def train_family(
     with together():
         if share().count > 1:
             raise UserError(f"family: a {config.family} is trained by one process; start it without torchrun")
+    asked = config.family
     folder, config, device = opened(out, "textgen", config, resume)
+    if config.family != asked:
+        raise UserError(
+            f"{out} (--resume): a run of the family {config.family}, not {asked}; leave --family out or say so"
+        )
     base, tokenizer = _base(config) if config.base else (None, None)
     level = config.level
     if tokenizer is not None:  # as the base has it
@@ -235,10 +240,10 @@ def _written(writer: Writer, count: int, seed: int) -> list[list[int]]:
 
 
 def _figures(writer: Writer, texts: Texts, encoded: Encoded, judged: int | None) -> dict[str, float]:
-    """Nats of a token and what follows from them, of `judged` lines spread over all, or of all."""
+    """Nats of a token and what follows from them, of `judged` lines drawn from all, or of all."""
     every = len(encoded.ids)
-    step = 1 if judged is None else -(-every // judged)
-    part = Encoded(list(encoded.ids)[::step], encoded.characters, encoded.words)
+    lines = drawn_lines(list(encoded.ids), judged or every)
+    part = Encoded(lines, encoded.characters, encoded.words)
     found = score(writer, texts.tokenizer, part)
     bits = found.bits_per_character * every / len(part.ids)  # of the characters of all
     return {"nats": found.nats_per_token, "perplexity": found.perplexity, "bits_per_character": bits}

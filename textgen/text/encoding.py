@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import mmap
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeVar
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from textgen.storage.files import atomic_write
 from textgen.text.encodings import LargeText
 from textgen.text.tokenizer import BOS, EOS, UNK, Tokenizer
 
+Line = TypeVar("Line")
 _PART = 2**24  # tokens looked at at once
 
 
@@ -96,3 +98,13 @@ def encode_texts(tokenizer: Tokenizer, texts: Sequence[str], lines: bool) -> Enc
     if not len(ids):
         raise UserError("text: is empty; there is nothing to read")
     return Encoded(ids, characters, words)
+
+
+def drawn_lines(lines: Sequence[Line], most: int, seed: int = 0) -> list[Line]:
+    """All of `lines`, or `most` drawn by a seed, in their order.
+
+    Not every k-th: of captions, five a picture in a settled order, that would be the same fifth of each.
+    """
+    if len(lines) <= most:
+        return list(lines)
+    return [lines[place] for place in sorted(random.Random(seed).sample(range(len(lines)), most))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from textgen.errors import UserError
 from textgen.text.tokenizer import UNK, CharTokenizer, Tokenizer
 
+_GAPS = re.compile("_+")  # which words are split without
 _SIGNS = {
     **dict.fromkeys("“”„«»″", '"'),
     **dict.fromkeys("‘’‚′`´", "'"),
@@ -61,7 +63,12 @@ def read_prompt(text: str, tokenizer: Tokenizer) -> Prompt:
         # An accent may have been typed as a sign of its own.
         pieces = tokenizer.split(unicodedata.normalize("NFC", plain))
     # A prompt may end in an abbreviation, which at the end of a text is taken for a word and its full stop.
-    if pieces[-1:] == ["."] and "".join(pieces[-2:]) in tokenizer.ids and pieces[-2] not in tokenizer.ids:
+    if (
+        len(pieces) > 1
+        and pieces[-1] == "."
+        and "".join(pieces[-2:]) in tokenizer.ids
+        and pieces[-2] not in tokenizer.ids
+    ):
         pieces = [*pieces[:-2], "".join(pieces[-2:])]
     ids, replaced, unknown = [], [], []
     for piece in pieces:
@@ -73,13 +80,15 @@ def read_prompt(text: str, tokenizer: Tokenizer) -> Prompt:
             read = tokenizer.split(variant)
             if read and all(known in tokenizer.ids for known in read):
                 ids += [tokenizer.ids[known] for known in read]
-                replaced.append((typed, variant))
+                replaced += [(typed, variant)] if typed != variant else []
                 break
         else:
             unknown.append(typed)
             # Words beyond the vocabulary were trained as UNK; a character model has met few or none.
             if not isinstance(tokenizer, CharTokenizer):
                 ids.append(UNK)
+    if not any("_" in piece for piece in pieces):
+        unknown += _GAPS.findall(plain)
     last = tokenizer.tokens[ids[-1]] if ids else None
     return Prompt(text, tuple(ids), last, tuple(replaced), tuple(unknown))
 

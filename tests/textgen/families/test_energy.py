@@ -74,6 +74,29 @@ def test_the_lines_are_the_bases_weighed():
     assert written(odd, range(20)) == [written(odd, [key])[0] for key in range(20)]
 
 
+class Counting(Base):
+    """Writes 4, 5, 6, ... up to its length, or to the end after eight."""
+
+    def write(self, prompts, how):
+        for token in [*range(4, 12), EOS][: how.max_length]:
+            yield Column(np.full(len(how.keys), token), np.zeros(len(how.keys)))
+
+
+def test_whole_lines_are_judged_and_then_cut():
+    judged = []
+
+    def energy(lines):
+        judged.extend(lines)
+        return np.zeros(len(lines))
+
+    writer = EnergyWriter(Counting(), energy, 0.0, 2)
+    columns = list(
+        writer.write([[BOS]], Writing(keys=[0], sampling=SamplingConfig(), **RULES | {"max_length": 3}))
+    )
+    assert [column.ids.tolist() for column in columns] == [[4], [5], [6]]
+    assert judged == [[*range(4, 12), EOS]] * 2
+
+
 def test_greedy_has_nothing_to_choose_from():
     refuses = EnergyWriter(Base(), lambda lines: np.array([100.0 * (line[0] == 4) for line in lines]), 0.0)
     assert written(refuses, range(3), GREEDY) == [4, 4, 4]

@@ -194,7 +194,7 @@ def test_steps_are_a_diffusions_and_refused_by_the_others(family):
         with pytest.raises(UserError, match="repetition_penalty"):
             generator.generate(repetition_penalty=1.2)
     else:
-        with pytest.raises(UserError, match="steps: this model writes a token a step"):
+        with pytest.raises(UserError, match="steps: only a diffusion model"):
             generator.generate(steps=3)
         generator.generate(length=5, repetition_penalty=1.2, seed=1)
 
@@ -205,6 +205,16 @@ def test_what_was_cut_has_the_log_probability_of_what_is_left(family):
     whole, cut = (generator.generate(length=length, seed=4)[0] for length in (12, 2))
     assert len(cut.ids) == 2 and not cut.finished and cut.ids == whole.ids[:2]
     assert whole.log_prob < cut.log_prob < 0
+
+
+def test_lines_may_be_said_of_every_family_and_a_run_stays_of_its_own(tmp_path, capsys):
+    from tests.helpers.text_models import run
+
+    options = ["--hidden", "12", "--epochs", "1", "--graphs", "none", "--lines", "--out", tmp_path / "run"]
+    status, _, err = run(capsys, "train", corpus(), "--family", "transformer", *options)
+    assert status == 0, err
+    status, _, err = run(capsys, "train", corpus(), "--family", "vae", *options, "--resume")
+    assert status == 2 and "a run of the family transformer, not vae" in err
 
 
 def test_autoregressive_is_a_family_by_its_name(tmp_path, monkeypatch, capsys):

@@ -24,6 +24,16 @@ PROSE = [
 ]
 
 
+@pytest.mark.parametrize("text", [".", " .", "..", ". ."])
+@pytest.mark.parametrize("tokenizer", [PLAIN, LOWER, STORY])
+def test_a_full_stop_alone_is_a_prompt(text, tokenizer):
+    assert read_prompt(text, tokenizer).text == text
+
+
+def test_gaps_are_named_where_words_are_split_without_them():
+    assert read_prompt("Alice ___ the", STORY).unknown == ("___",)
+
+
 def read(text, tokenizer):
     """The pieces that the model reads."""
     return [tokenizer.tokens[index] for index in read_prompt(text, tokenizer).ids]
