@@ -22,7 +22,7 @@ def evaluate(
 ) -> dict[str, Any]:
     """`Score`'s figures of one split of the files `paths`, with what they depend on.
 
-    The corpus is read and split as in training; `notes` say where it is not the one the model was trained on.
+    The corpus is read and split as in training, which holds no large file in memory; `notes` say where it is not the one the model was trained on.
     """
     unit = "character" if isinstance(generator.tokenizer, CharTokenizer) else "word"
     corpus = load_corpus(
@@ -31,6 +31,7 @@ def evaluate(
         columns=columns,
         held_out=held_out,
         whole_words=unit == "word",
+        large=True,
     )
     texts = corpus.part(split)
     found = generator.score(texts, streams)

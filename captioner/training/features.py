@@ -59,6 +59,8 @@ class CachedFeatures:
         with torch.inference_mode():
             cells = self._encoder(empty).shape[1:]
         if first():
+            for other in path.parent.glob("*.unfinished"):  # of a run that was killed
+                other.unlink(missing_ok=True)
             views = 2 if flip else 1
             np.lib.format.open_memmap(unfinished, "w+", np.float16, (len(examples), views, *cells))
         wait()

@@ -7,11 +7,13 @@ import sys
 
 import pytest
 
+import textgen.text.corpus as corpora
 import textgen.train
 from tests.helpers.text_models import assert_one_line, corpus, generator, lines, run, story, trained
 from textgen.errors import Interrupted
 from textgen.sweep import PROMPTS, cycles, sweep
 from textgen.sweep_config import SweepConfig
+from textgen.text.encodings import LargeText
 
 TRAIN = (
     "--hidden 16 --embedding 8 --layers 1 --batch 8 --sequence 25 --epochs 1 --device cpu --precision float32"
@@ -157,6 +159,34 @@ def test_evaluate_reads_lines_and_counts_what_is_unknown(capsys, tmp_path):
     assert document["split"] == "all (last 50 % of the lines)"
     assert document["characters"] == len(lines(5)) + 14
     assert document["unknown"] == 12 and document["unknown_rate"] == 12 / document["tokens"]
+
+
+@pytest.mark.parametrize("split", ["held-out", "train", "all"])
+def test_a_large_corpus_is_judged_as_it_was_in_training(capsys, tmp_path, monkeypatch, split):
+    monkeypatch.setattr(corpora, "_LARGE", 1)
+    monkeypatch.setattr(corpora, "_JUDGED", 150)
+    (tmp_path / "story.txt").write_text(story(30))
+    (tmp_path / "run" / "training").mkdir(parents=True)
+    (tmp_path / "run" / "training" / "tokens-old.bin").touch()  # a start with another corpus was killed
+    command = ["train", tmp_path / "story.txt", "--out", tmp_path / "run", "--graphs", "none", *TRAIN.split()]
+    assert run(capsys, *command)[0] == 0
+    (mapped,) = (tmp_path / "run" / "training").glob("tokens-*.bin")
+    assert mapped.name != "tokens-old.bin"
+    monkeypatch.setattr(LargeText, "__str__", bounded(LargeText.__str__))
+    command = ["evaluate", tmp_path / "story.txt", "--model", tmp_path / "run", "--split", split]
+    status, out, err = run(capsys, *command)
+    assert status == 0 and ", 150 characters" in out
+    assert_one_line(err, "story.txt: of so large a file the first 150 characters")
+    stated = json.loads((tmp_path / "run" / "model.json").read_text())["provenance"]["held_out"]["nats"]
+    assert (figures(out)[0] == pytest.approx(stated, rel=2e-3)) == (split == "held-out")
+
+
+def bounded(whole):
+    def read(text):
+        assert len(text) <= 150, "all of a large text in memory"
+        return whole(text)
+
+    return read
 
 
 def test_evaluate_notes_another_corpus_or_split(capsys, tmp_path):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -10,6 +12,8 @@ from typing import IO
 
 from textgen.errors import UserError
 from textgen.storage.typed import is_address
+
+_UNFINISHED = re.compile(r"\..+\.[a-z0-9_]{8}")  # as `atomic_write` has `tempfile` name them
 
 
 def check_output(
@@ -39,6 +43,31 @@ def check_output(
             "this command reads it" if str(same) == str(path) else f"it is {same}, which this command reads"
         )
         raise UserError(f"{path}: would be overwritten ({flag}), and {called}; name another file")
+
+
+def check_folder(path: Path, flag: str) -> None:
+    """Raises UserError when nothing can be written in the folder `path`, which `flag` names; nothing stays of the attempt."""
+    made = [folder for folder in (path, *path.parents) if not os.path.exists(folder)]
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise UserError(
+            f"{path}: cannot be written ({flag}): {error.strerror or error}; choose another folder"
+        ) from error
+    finally:
+        for folder in made:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Removes what calls of `atomic_write` that were killed left in `folder` and the folders in it."""
+    for path in folder.rglob(".*"):
+        if _UNFINISHED.fullmatch(path.name) and path.is_file():
+            with contextlib.suppress(OSError):  # it is in nobody's way
+                path.unlink()
 
 
 def _is_same(one: str | os.PathLike[str], other: str | os.PathLike[str]) -> bool:

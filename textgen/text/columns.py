@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +21,15 @@ class Columns(NamedTuple):
 
 def read_table(path: Path, text: str, columns: Sequence[str]) -> list[list[str]]:
     """The rows of a CSV, the header among them; `columns` tell its delimiter where they are names."""
+    return list(_rows(path, text, columns))
+
+
+def first_row(path: Path, text: str) -> list[str]:
+    """The first row of a CSV that begins with `text`."""
+    return next(_rows(path, text, ()), [])
+
+
+def _rows(path: Path, text: str, columns: Sequence[str]) -> Iterator[list[str]]:
     lines = text.split("\n")
     declared = declared_delimiter(lines)
     if declared:
@@ -30,7 +39,7 @@ def read_table(path: Path, text: str, columns: Sequence[str]) -> list[list[str]]
     fitting = [mark for mark in DELIMITERS if named and set(named) <= set(_header(first, mark))]
     delimiter = declared or next(iter(fitting), likely_delimiter(lines))
     try:
-        return [record.cells for record in records(lines, delimiter)]
+        yield from (record.cells for record in records(lines, delimiter))
     except MalformedRow as error:
         raise UserError(
             f'{path}, line {error.line}: {error.reason}; close it, or write it twice: ""'

@@ -11,11 +11,11 @@ from pathlib import Path
 
 from textgen.errors import UserError
 from textgen.storage.typed import why_unreadable
-from textgen.text.columns import read_columns, read_table
-from textgen.text.encodings import LargeText, blocks_of, read_text
+from textgen.text.columns import first_row, read_columns
+from textgen.text.encodings import LargeText, beginning, blocks_of, read_text
 
 _LARGE = 2**26  # bytes of a file that is not held in memory
-_JUDGED = 2_000_000  # characters of its tail
+_JUDGED = 2_000_000  # characters of it that a model is judged by
 
 
 @dataclass(frozen=True)
@@ -40,17 +40,26 @@ class Corpus:
     """To be judged once, at the end of a training; empty where no file was given for it."""
 
     def part(self, name: str) -> tuple[str, ...]:
-        """`held-out`, `train` or `all`."""
-        train = tuple(map(str, self.train))
-        everything = (*train, *self.held_out)
-        if self.cut:
-            everything = tuple(map("".join, zip(train, self.held_out, strict=True)))
-        parts = {"held-out": self.held_out, "train": train, "all": everything}
+        """`held-out`, `train` or `all`; of a file that is too large for memory the first two million characters of it."""
+        parts = {"held-out": lambda: self.held_out, "train": self._learnt, "all": self._everything}
         if name not in parts:
             raise UserError(f"split: unknown {name!r}; known: {', '.join(parts)}")
-        if not any(parts[name]):
+        part = parts[name]()
+        if not any(part):
             raise UserError(f"split: {name} is empty; choose another, or another --held-out")
-        return parts[name]
+        return part
+
+    def _learnt(self) -> tuple[str, ...]:
+        return tuple(map(_judged, self.train))
+
+    def _everything(self) -> tuple[str, ...]:
+        if not self.cut:
+            return (*self._learnt(), *self.held_out)
+        pairs = zip(self.train, self.held_out, strict=True)
+        return tuple(
+            learnt + rest if isinstance(learnt, str) else (_judged(learnt) + rest)[:_JUDGED]
+            for learnt, rest in pairs
+        )
 
 
 def load_corpus(
@@ -68,8 +77,8 @@ def load_corpus(
 
     With `lines` every line that is not blank is a text of its own; so is, with `columns` - names of a CSV's header, or
     numbers from 1 -, every row, its cells joined by spaces. `whole_words` moves a cut on to the next white space. With
-    `large` running text of 64 MB and more is not held in memory, and of such a file's tail the first two million
-    characters are what is judged by.
+    `large` running text of 64 MB and more is not held in memory, and of such a file's tail, or of one that is among `dev`
+    or `test`, the first two million characters are what is judged by.
     Raises UserError naming the file, also one that is among two of train, dev and test.
     """
     if not 0 < held_out < 1:
@@ -82,12 +91,12 @@ def load_corpus(
     rows = bool(columns) or lines
     for path in files:
         if large and not rows and _is_large(path):
-            whole = LargeText(path)
+            whole = _large_text(path)
             cut = len(whole) if dev else _cut(whole, held_out, whole_words)
             train.append(whole.part(0, cut))
-            tail += [] if dev else [str(whole.part(cut, cut + _JUDGED))]
-            if len(whole) - cut > _JUDGED:
-                notes.append(f"{path}: of what is held out the first {_JUDGED:,} characters are judged by")
+            if not dev:
+                tail.append(_judged(whole.part(cut)))
+                _note_judged(path, whole, notes)
             continue
         texts = _texts(path, lines, columns, notes)
         if dev:
@@ -101,8 +110,16 @@ def load_corpus(
             cut = _cut(texts[0], held_out, whole_words)
             train.append(texts[0][:cut])
             tail.append(texts[0][cut:])
-    tail += [text for path in dev_files for text in _texts(path, lines, columns, notes)]
-    judged = [text for path in test_files for text in _texts(path, lines, columns, notes)]
+
+    def to_judge_by(path: Path) -> list[str]:
+        if not large or rows or not _is_large(path):
+            return _texts(path, lines, columns, notes)
+        whole = _large_text(path)
+        _note_judged(path, whole, notes)
+        return [_judged(whole)]
+
+    tail += [text for path in dev_files for text in to_judge_by(path)]
+    judged = [text for path in test_files for text in to_judge_by(path)]
     what = "rows" if columns else "lines" if lines else "characters"
     each = " of each file" if len(files) > 1 else ""
     split = f"last {100 * held_out:g} % of the {what}{each}"
@@ -135,11 +152,42 @@ def _is_large(path: Path) -> bool:
         return False
 
 
+def _large_text(path: Path) -> LargeText:
+    """As `_texts`, of running text that is not held in memory."""
+    _refuse_table(path, beginning(path))
+    text = LargeText(path)
+    _refuse_empty(path, text)
+    return text
+
+
+def _judged(text: str | LargeText) -> str:
+    """What of a text a model is judged by."""
+    return text if isinstance(text, str) else str(text.part(0, _JUDGED))
+
+
+def _note_judged(path: Path, text: LargeText, notes: list[str]) -> None:
+    if len(text) > _JUDGED:
+        notes.append(
+            f"{path}: of so large a file the first {_JUDGED:,} characters of a part are what is judged by"
+        )
+
+
+def _refuse_empty(path: Path, text: str | LargeText) -> None:
+    if not any(block.strip() for block in blocks_of(text)):
+        raise UserError(f"{path}: is empty; give a file with text in it")
+
+
+def _refuse_table(path: Path, text: str) -> None:
+    """Raises UserError for a file that its name says to be a CSV, and that begins with `text`."""
+    if path.suffix.lower() in (".csv", ".tsv"):
+        first = str(first_row(path, text))
+        raise UserError(f"{path}: a CSV; choose --columns by number or name; its first row is {first[:300]}")
+
+
 def _texts(path: Path, lines: bool, columns: Sequence[str], notes: list[str]) -> list[str]:
     """The texts of one file: its rows or lines, or all of it as one; what is left out is told in `notes`."""
     text = read_text(path)
-    if not text.strip():
-        raise UserError(f"{path}: is empty; give a file with text in it")
+    _refuse_empty(path, text)
     if columns:
         rows, left_out, longer = _rows(path, text, columns)
         if longer:
@@ -152,9 +200,7 @@ def _texts(path: Path, lines: bool, columns: Sequence[str], notes: list[str]) ->
         if not rows:
             raise UserError(f"{path}: no row has text in these columns; choose others, or another file")
         return rows
-    if path.suffix.lower() in (".csv", ".tsv"):
-        first = str(read_table(path, text, ())[0])
-        raise UserError(f"{path}: a CSV; choose --columns by number or name; its first row is {first[:300]}")
+    _refuse_table(path, text)
     return [line.strip() for line in text.split("\n") if line.strip()] if lines else [text]
 
 

@@ -73,21 +73,26 @@ def blocks_of(text: str | LargeText) -> Iterator[str]:
 def _blocks(path: Path) -> Iterator[str]:
     """A large file's text as `read_text` would give it, some at a time."""
     decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder("utf-8")(), translate=True)
-    place = 0
+    data, place, line = b"", 0, 1  # where a block begins
     try:
         with path.open("rb") as file:
-            while data := file.read(_BLOCK):
-                if not place:
-                    if _MARKS.get(_mark(data), "utf-8-sig") != "utf-8-sig":
-                        raise UserError(f"{path}: so large a text is read as UTF-8 only; save it as UTF-8")
-                    data = data.removeprefix(codecs.BOM_UTF8)
+            while block := file.read(_BLOCK):
+                line, place = line + data.count(10), place + len(data)
+                data = block
+                if not place and _MARKS.get(_mark(data), "utf-8-sig") != "utf-8-sig":
+                    raise UserError(f"{path}: so large a text is read as UTF-8 only; save it as UTF-8")
                 if (nul := data.find(b"\0")) >= 0:
-                    raise UserError(f"{path}: byte {place + nul} is NUL: not a text file; text must be UTF-8")
-                yield decoder.decode(data)
-                place += len(data)
+                    where = f"line {line + data.count(10, 0, nul)}, byte {place + nul}"
+                    raise UserError(f"{path}: {where} is NUL: not a text file; text must be UTF-8")
+                yield decoder.decode(data if place else data.removeprefix(codecs.BOM_UTF8))
             yield decoder.decode(b"", final=True)
     except UnicodeDecodeError as error:
-        raise UserError(f"{path}: near byte {place} is no UTF-8; save it as UTF-8") from error
+        # The decoder counts back from the block's end, from what it kept of the block before on; a kept byte is no line end.
+        offset = len(data) - (len(error.object) - error.start)
+        where = f"line {line + data.count(10, 0, max(0, offset))}, byte {place + offset}"
+        byte = error.object[error.start]
+        advice = _advice(data, "what is around it")
+        raise UserError(f"{path}: {where} is not UTF-8 (0x{byte:02x}); {advice}") from error
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {why_unreadable(path, error)}") from error
 
@@ -176,15 +181,15 @@ def decode_text(data: bytes, name: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _advice(data: bytes) -> str:
-    """What to do with text that is no UTF-8; no conversion whose result is not shown."""
+def _advice(data: bytes, rest: str = "the rest") -> str:
+    """What to do with text that is no UTF-8, where `rest` of the text is; no conversion whose result is not shown."""
     lenient = data.decode("utf-8", "replace")
     damaged = lenient.count("\ufffd")
     if sum(not sign.isascii() for sign in lenient) > 2 * damaged:
         return (
-            f"the rest is, so it is damaged there ({damaged} places)"
+            f"{rest} is, so it is damaged there ({damaged} places)"
             if damaged > 1
-            else "the rest is; mend it there"
+            else f"{rest} is; mend it there"
         )
     charset = likely_charset(data)
     if charset is None:

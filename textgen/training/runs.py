@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import shlex
 import sys
 import typing
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from textgen.errors import UserError
 from textgen.rows import share
 from textgen.storage.bundle import HEADER, model_files
-from textgen.storage.files import atomic_write
+from textgen.storage.files import atomic_write, check_folder, remove_unfinished
 from textgen.storage.typed import is_address, why_unreadable
 from textgen.training.memory import peak_memory
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 Config = TypeVar("Config")
 
 _STATE, _LOG = "training", "log.jsonl"
+MAPPED = "tokens-*.bin"  # in the state: ids of text that is too large for memory
 
 
 class RunFolder:
@@ -39,13 +41,22 @@ class RunFolder:
     def open(self, config: Config, resume: bool) -> Config:
         """The settings to train with: with `resume` the run's own, where there is one, whatever `config` says.
 
-        Raises UserError when the folder is in use and the run is not to be resumed, and when it holds files of somebody
-        else's, the data's perhaps, that the model would replace.
+        What a run that was killed left half-written is removed. Raises UserError when the folder is in use and the run is
+        not to be resumed, when it holds files of somebody else's, the data's perhaps, that the model would replace, and
+        when it cannot be written.
         """
+        config = self._settled(config, resume)
+        if not share().rank:
+            remove_unfinished(self.state)
+        return config
+
+    def _settled(self, config: Config, resume: bool) -> Config:
         if is_address(self.out):
             raise UserError(f"{self.out}: an address, not a folder (--out); name a folder of this computer")
-        if self.out.exists() and not self.out.is_dir():
-            raise UserError(f"{self.out}: is not a folder (--out); name one")
+        if not share().rank:  # others would find what this one makes and removes
+            if os.path.exists(self.out) and not os.path.isdir(self.out):
+                raise UserError(f"{self.out}: is not a folder (--out); name one")
+            check_folder(self.out, "--out")
         if resume and self._settings.exists():
             return self._saved(type(config))
         if resume and (self.out / HEADER).exists():
@@ -54,7 +65,8 @@ class RunFolder:
             raise UserError(
                 f"{self.out}: already holds a model or a run; give another --out, or --resume to continue"
             )
-        if others := model_files(self.out):
+        mapped = set(self.state.glob(MAPPED))  # of a run that was killed before it began
+        if others := [file for file in model_files(self.out) if file not in mapped]:
             raise UserError(f"{others[0]}: would be overwritten by the model (--out); give another folder")
         if resume:
             say(f"{self.out}: no run to resume; starting one")

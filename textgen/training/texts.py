@@ -15,6 +15,7 @@ from textgen.text.encodings import LargeText, blocks_of
 from textgen.text.scripts import without_spaces
 from textgen.text.tokenizer import SPECIAL_TOKENS, CharTokenizer, ProseTokenizer, Tokenizer
 from textgen.training.processes import first, together
+from textgen.training.runs import MAPPED
 
 
 @dataclass(frozen=True)
@@ -108,10 +109,14 @@ def _encoded(tokenizer: Tokenizer, corpus: Corpus, mapped: Path | None) -> Encod
         return encode_texts(tokenizer, texts, corpus.lines)
     assert mapped is not None, "else no text is large"
     key = hashlib.sha256(f"{corpus.hash}{tokenizer.to_json()}".encode()).hexdigest()[:16]
+    path = mapped / MAPPED.replace("*", key)
     with together():
         if first():
-            map_texts(tokenizer, corpus.train, mapped / f"tokens-{key}.bin")
-    return map_texts(tokenizer, corpus.train, mapped / f"tokens-{key}.bin")
+            for other in mapped.glob(MAPPED):
+                if other != path:  # of a start with another corpus; gigabytes
+                    other.unlink(missing_ok=True)
+            map_texts(tokenizer, corpus.train, path)
+    return map_texts(tokenizer, corpus.train, path)
 
 
 def _fitted(corpus: Corpus, level: str, min_count: int, vocabulary: int) -> Tokenizer:

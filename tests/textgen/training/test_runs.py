@@ -86,6 +86,37 @@ def test_a_folder_with_other_files_may_hold_a_model(tmp_path):
     assert RunFolder(tmp_path, "textgen").open("settings", False) == "settings"
 
 
+@pytest.mark.parametrize("name", [".tokens-0123456789abcdef.bin.k2_x9abc", "fine-tuning/.last.pt.abcdefgh"])
+def test_what_a_kill_left_half_written_is_removed_by_the_next_start(tmp_path, name):
+    for path in (tmp_path / "training" / name, tmp_path / "training" / "last.pt"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"half")
+    (tmp_path / ".mine.abcdefgh").write_text("stays")
+    run = RunFolder(tmp_path, "textgen")
+    (tmp_path / "model.json").write_text("{}")
+    with pytest.raises(UserError, match="already holds"):
+        run.open("settings", False)
+    assert (tmp_path / "training" / name).exists()  # whoever is refused touches nothing
+    (tmp_path / "model.json").unlink()
+    (tmp_path / "training" / "last.pt").rename(tmp_path / "training" / ".x1")
+    run.open("settings", False)
+    left = {path.name for path in tmp_path.rglob("*") if path.is_file()}
+    assert left == {".mine.abcdefgh", ".x1"}
+
+
+@pytest.mark.parametrize("resume", [False, True])
+@pytest.mark.parametrize("out", ["/proc/x", "/proc/self/fd/none/run", "book.txt/run"])
+def test_an_out_that_cannot_be_written_is_told_at_the_start(tmp_path, out, resume):
+    (tmp_path / "book.txt").write_text("the data")
+    with pytest.raises(UserError, match=r"cannot be written \(--out\): .*choose another folder"):
+        RunFolder(tmp_path / out, "textgen").open("settings", resume)
+
+
+def test_seeing_whether_an_out_can_be_written_leaves_nothing(tmp_path):
+    assert RunFolder(tmp_path / "a" / "b", "textgen").open("settings", False) == "settings"
+    assert not list(tmp_path.iterdir())
+
+
 def test_an_out_that_is_no_folder_is_refused(tmp_path):
     (tmp_path / "book.txt").write_text("the data")
     with pytest.raises(UserError, match=r"is not a folder \(--out\)"):
