@@ -186,7 +186,8 @@ def _run_phases(run: Run, done: dict[str, dict[str, float]], keep: _Keep, resume
         folder.mkdir(parents=True, exist_ok=True)
         known = result.exists()
         if known:
-            run.model.load_state_dict(load_state(folder / "best.pt")["model"])
+            with together():
+                run.model.load_state_dict(load_state(folder / "best.pt")["model"])
         done[name] = _phase_once(result, partial(phase, run, folder, partial(keep, name=name), resume))
         if not known:
             # The best epoch may lie before an interruption; the model has its weights now.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import signal
 import sys
 import threading
@@ -35,14 +36,19 @@ def main(
     """Runs the subcommand that `argv` (the process's own unless told) names; returns the exit status.
 
     Whatever the person can put right ends in one line on standard error and status 2, a signal to stop in 130 (Ctrl-C),
-    143 (SIGTERM) or 129 (SIGHUP), a reader of standard output that has gone in 141.
+    143 (SIGTERM) or 129 (SIGHUP), a reader of standard output that has gone in 141. Of several processes that torchrun
+    started the first runs it alone, unless it is a training.
     """
     own = argv is None
     argv = sys.argv[1:] if argv is None else argv
+    if _is_another() and list(argv[:1]) != ["train"]:
+        return 0
     with ended_by_signal(own):
         try:
             with checked_output():
-                return _parse(prog, description, commands, argv).run() or 0
+                with _said_once():
+                    command = _parse(prog, description, commands, argv)
+                return command.run() or 0
         except UserError as error:
             complain(prog, error)
             return 2
@@ -60,6 +66,24 @@ def main(
             return 2
         except BrokenPipeError:
             return 141
+
+
+def _is_another() -> bool:
+    """Whether torchrun started this process beside a first one."""
+    return "TORCHELASTIC_RUN_ID" in os.environ and os.environ.get("RANK", "0") != "0"
+
+
+@contextlib.contextmanager
+def _said_once() -> Iterator[None]:
+    """Within it, what all processes say is said by the first."""
+    if not _is_another():
+        yield
+        return
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    except UserError as error:
+        raise SystemExit(2) from error
 
 
 class Ended(KeyboardInterrupt):

@@ -34,7 +34,7 @@ from textgen.text.tokenizer import BOS, EOS, PAD, UNK, Tokenizer
 from textgen.training.checkpoint import load_state, save_state
 from textgen.training.device import use_bfloat16
 from textgen.training.losses import next_token_loss
-from textgen.training.processes import collected, first, mean, wait
+from textgen.training.processes import collected, first, mean, together, wait
 from textgen.training.runs import RunFolder, say
 from textgen.training.trainer import Batches, FitConfig, Groups, Loss, fit
 
@@ -157,14 +157,15 @@ def averaging(run: Run, folder: Path, keep: Keep, resume: bool) -> dict[str, flo
     """Averages the weights with those of `average_with`, in the share that scores best. Returns its dev metrics."""
     path = run.config.average_with
     assert path is not None, "without it there is no such phase"
-    other, tokenizer, *_ = read_model(BOX.find(path))
-    ours = {name: value.detach().clone() for name, value in run.model.state_dict().items()}
-    theirs = other.state_dict()
-    shapes, their_shapes = ({name: v.shape for name, v in state.items()} for state in (ours, theirs))
-    if tokenizer != run.tokenizer or shapes != their_shapes:
-        raise UserError(
-            f"{path}: another vocabulary or other sizes than the model to be averaged (--average-with)"
-        )
+    with together():
+        other, tokenizer, *_ = read_model(BOX.find(path))
+        ours = {name: value.detach().clone() for name, value in run.model.state_dict().items()}
+        theirs = other.state_dict()
+        shapes, their_shapes = ({name: v.shape for name, v in state.items()} for state in (ours, theirs))
+        if tokenizer != run.tokenizer or shapes != their_shapes:
+            raise UserError(
+                f"{path}: another vocabulary or other sizes than the model to be averaged (--average-with)"
+            )
     best: dict[str, float] = {}
     for part in _SHARES:
         mixed = {name: torch.lerp(value, theirs[name].to(value), part) for name, value in ours.items()}
@@ -177,7 +178,8 @@ def averaging(run: Run, folder: Path, keep: Keep, resume: bool) -> dict[str, flo
                 save_state(folder / "best.pt", {"model": mixed})
                 keep(metrics)
     wait()
-    run.model.load_state_dict(load_state(folder / "best.pt")["model"])
+    with together():
+        run.model.load_state_dict(load_state(folder / "best.pt")["model"])
     return best
 
 

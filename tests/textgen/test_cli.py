@@ -234,6 +234,20 @@ def test_misuse_is_one_line_and_status_2(capsys, tmp_path, argv, words):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    ("argv", "status"),
+    [("models", 0), ("generate Tom --temprature 1", 0), ("train --help", 0), ("train x.txt --bogus 1", 2)],
+)
+def test_beside_a_first_process_of_torchrun_nothing_is_said(capsys, monkeypatch, argv, status):
+    first = run(capsys, *argv.split())
+    assert any(first[1:])
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    monkeypatch.setenv("RANK", "0")
+    assert run(capsys, *argv.split()) == first
+    monkeypatch.setenv("RANK", "1")
+    assert run(capsys, *argv.split()) == (status, "", "")
+
+
 # --- outputs that would destroy an input, and addresses
 
 

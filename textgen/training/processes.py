@@ -26,19 +26,30 @@ from textgen.rows import Share, current_rows, set_share, share
 T = TypeVar("T")
 # For the others, who may be judging; a process that ends is noticed at once.
 _WAIT = datetime.timedelta(minutes=30)
+_NEEDED = ("RANK", "MASTER_ADDR", "MASTER_PORT")  # in the environment, beside WORLD_SIZE
+_torchrun: int | None = None  # the process that started this one
 _ENDED = "another process of this training has ended; see its message, and continue with --resume"
 
 
 @contextlib.contextmanager
 def joined() -> Iterator[None]:
     """Within it this process is one of those that torchrun started, where it did; also a decorator."""
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1 or dist.is_initialized():
+    if _announced() == 1 or dist.is_initialized():
         yield
         return
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
-    dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=_WAIT)
+    try:
+        dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=_WAIT)
+    except (ValueError, RuntimeError) as error:
+        told = ", ".join(f"{name}={os.environ[name]}" for name in ("WORLD_SIZE", *_NEEDED))
+        why = str(error).partition("\n")[0]
+        raise UserError(
+            f"the processes do not find one another by {told}: {why}; start them with torchrun"
+        ) from error
     set_share(Share(dist.get_rank(), dist.get_world_size()))
+    global _torchrun
+    _torchrun = os.getppid() if "TORCHELASTIC_RUN_ID" in os.environ else None
     try:
         yield
     except Interrupted:
@@ -47,7 +58,24 @@ def joined() -> Iterator[None]:
         raise SystemExit(130) from None  # the first says it
     finally:
         set_share(Share())
+        _torchrun = None
         dist.destroy_process_group()
+
+
+def _announced() -> int:
+    """How many processes there are, by what torchrun sets. Raises UserError where only a part of it is set."""
+    told = os.environ.get("WORLD_SIZE") or "1"
+    if not told.isdecimal() or int(told) < 1:
+        raise UserError(
+            f"WORLD_SIZE is {told!r}, not a number of processes; start them with torchrun, or unset it"
+        )
+    absent = [name for name in _NEEDED if not os.environ.get(name)]
+    if int(told) > 1 and absent:
+        raise UserError(
+            f"WORLD_SIZE is {told}, but {', '.join(absent)} not set; start the processes with torchrun, or unset "
+            "WORLD_SIZE to train in one"
+        )
+    return int(told)
 
 
 def first() -> bool:
@@ -119,9 +147,13 @@ def mean(total: Tensor, count: Tensor | float) -> Tensor:
 
 
 def agreed(stop: bool, figures: Sequence[float]) -> tuple[bool, float, list[float]]:
-    """What all processes make of a step: whether any was asked to stop, the first one's clock, the means of `figures`."""
+    """What all processes make of a step: whether any was asked to stop, the first one's clock, the means of `figures`.
+
+    That torchrun was killed asks to stop: nothing else would end what it started.
+    """
     clock = time.monotonic() if first() else 0.0
-    asked, now, *sums = summed([float(stop), clock, *figures])
+    alone = _torchrun is not None and os.getppid() != _torchrun
+    asked, now, *sums = summed([float(stop or alone), clock, *figures])
     return asked > 0, now, [figure / share().count for figure in sums]
 
 

@@ -142,12 +142,14 @@ def fit(
     """
     run = _Fit(model, groups, batches, loss, config, folder, evaluate, on_best, log, carried, label)
     if resume:
-        run.restore()
+        with processes.together():
+            run.restore()
     with stop_on_signal() as stop:
         while not run.done():
             run.epoch(stop)
     processes.wait()
-    model.load_state_dict(load_state(run.best)["model"])
+    with processes.together():
+        model.load_state_dict(load_state(run.best)["model"])
     model.eval()
     best = run.progress["best"]
     assert best is not None, "every epoch ends with an evaluation"
@@ -337,10 +339,11 @@ class _Fit(Generic[Batch]):
         progress["skipped"] += 1
         if self.bad_in_a_row >= self.config.max_bad_steps:
             kept = f"; the last good checkpoint is {self.last}" if self.last.exists() else ""
-            raise UserError(
-                f"training: the loss was NaN or infinite {self.bad_in_a_row} steps in a row "
-                f"(epoch {progress['epoch'] + 1}); lower the learning rate{kept}"
-            )
+            with processes.together():
+                raise UserError(
+                    f"training: the loss was NaN or infinite {self.bad_in_a_row} steps in a row "
+                    f"(epoch {progress['epoch'] + 1}); lower the learning rate{kept}"
+                )
         return stopped, now
 
     def means(self) -> dict[str, float]:

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from tests.helpers.torchrun import run, started
-from textgen.rows import Share, drawn, in_rows
+from textgen.errors import UserError
+from textgen.rows import Share, drawn, in_rows, share
+from textgen.training.processes import joined
 
 pytestmark = pytest.mark.slow  # starts processes that train
 
@@ -59,7 +61,8 @@ def log_of(out):
 
 
 def same(one, other):
-    """Losses and scores to 1e-4, all else alike."""
+    """Losses and scores to 1e-4, all else alike: in float32, and of trainings so short that what rounding makes unlike has
+    not grown."""
     assert len(one) == len(other) > 0
     for first, second in zip(one, other, strict=True):
         assert first.keys() == second.keys()
@@ -71,6 +74,7 @@ def same(one, other):
 
 @pytest.mark.parametrize("training", TRAININGS)
 def test_two_processes_learn_what_one_does(training, corpora, tmp_path):
+    """In float32: the rounding of bfloat16, which `auto` may be, depends on how the rows are shared out."""
     run(1, "textgen", *arguments(training, corpora, tmp_path / "one"))
     said = run(2, "textgen", *arguments(training, corpora, tmp_path / "two"))
     same(log_of(tmp_path / "two"), log_of(tmp_path / "one"))
@@ -115,6 +119,16 @@ def test_a_process_that_dies_ends_all_and_loses_nothing(corpora, tmp_path):
     assert resumed.returncode == 130 and "stopped in epoch" in said, said
 
 
+def test_processes_whose_torchrun_was_killed_save_and_end(corpora, tmp_path):
+    training = arguments("a stream", corpora, tmp_path / "run")
+    training[training.index("--epochs") + 1] = "2000"
+    process = started(2, "textgen", *training, "--save-minutes", "0", start_new_session=True)
+    wait_for(tmp_path / "run" / "training" / "last.pt", process)
+    os.kill(process.pid, signal.SIGKILL)
+    said, _ = process.communicate(timeout=60)  # until the last of them has let go of the output
+    assert said.count("continue with --resume") == 1, said
+
+
 def test_what_is_wrong_is_said_once(corpora, tmp_path):
     training = arguments("a stream", corpora, tmp_path / "out")
     training[1] = corpora / "missing.txt"
@@ -127,10 +141,55 @@ def test_what_is_wrong_is_said_once(corpora, tmp_path):
     assert not (tmp_path / "vae").exists()
 
 
+def test_a_checkpoint_that_is_damaged_is_said_once(corpora, tmp_path):
+    training = arguments("a stream", corpora, tmp_path / "out")
+    run(1, "textgen", *training)
+    (tmp_path / "out" / "training" / "last.pt").write_bytes(b"damaged")
+    said = run(2, "textgen", *training, "--resume", status=1)
+    assert said.count("last.pt: not a checkpoint of this program, or damaged") == 1, said
+
+
 @pytest.mark.parametrize("failing", [0, 1])
 def test_what_one_process_cannot_do_ends_all_and_is_said_by_the_first(failing):
     said = run(2, "tests.helpers.disagreeing", str(failing), status=1)
     assert said.count("rank 0: disk full") == said.count("disk full") == 1 and "nobody" not in said, said
+
+
+def test_what_is_no_training_is_done_by_the_first_process():
+    said = run(2, "textgen", "models")
+    assert said.count("shakespeare ") == 1, said
+
+
+@pytest.mark.parametrize(
+    ("environment", "told"),
+    [
+        ({"WORLD_SIZE": "2"}, "WORLD_SIZE is 2, but RANK, MASTER_ADDR, MASTER_PORT not set"),
+        ({"WORLD_SIZE": "2", "RANK": "0", "MASTER_ADDR": "localhost"}, "but MASTER_PORT not set"),
+        ({"WORLD_SIZE": "two"}, "WORLD_SIZE is 'two', not a number of processes"),
+        ({"WORLD_SIZE": "0"}, "WORLD_SIZE is '0', not a number of processes"),
+        (
+            {"WORLD_SIZE": "2", "RANK": "x", "MASTER_ADDR": "localhost", "MASTER_PORT": "1"},
+            "do not find one another by WORLD_SIZE=2, RANK=x, MASTER_ADDR=localhost, MASTER_PORT=1",
+        ),
+    ],
+)
+def test_processes_that_torchrun_did_not_start_are_refused_in_one_line(monkeypatch, environment, told):
+    for name in ("WORLD_SIZE", "RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UserError) as caught, joined():
+        pass
+    assert told in str(caught.value) and "torchrun" in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("environment", [{}, {"WORLD_SIZE": "1"}, {"WORLD_SIZE": ""}])
+def test_one_process_needs_no_torchrun(monkeypatch, environment):
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with joined():
+        assert share() == Share()
 
 
 @pytest.mark.parametrize("total", [1, 2, 3, 5, 8])
