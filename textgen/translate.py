@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import warnings
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from textgen.errors import UserError
 from textgen.lines import asked_lines, print_document
-from textgen.output import as_text, print_json
+from textgen.output import as_text, complain, print_json
 from textgen.report.plots import new_figure, save_png
 from textgen.storage.bundle import model_files
 from textgen.storage.files import check_output
@@ -31,7 +33,7 @@ def translate(
     jsonl: bool,
 ) -> int:
     """Translates and prints; returns the exit status. Raises UserError before anything is printed where it can."""
-    given = None if text is None else split_lines(as_text(text))
+    given = None if text is None else _lines(as_text(text))
     advice = 'nothing to translate; try: textgen translate "Where is the station?"'
     if config.n > 1 and not (json or jsonl) and (given is None or len(given) > 1 or given == ["-"]):
         raise UserError("--n: of several lines, several translations each need --json or --jsonl")
@@ -47,7 +49,11 @@ def translate(
     found = translator.translate_each(lines, **asdict(config))
     if attention is not None:
         found = iter(first := [*found])
-        plot(translator.align(only[0].strip(), first[0].text.strip()), attention)
+        try:
+            looked = translator.align(only[0], first[0].text)
+        except UserError as error:
+            raise UserError(f"--attention: {error}") from error
+        plot(looked, attention)
     if json:
         about = {"model": translator.hash, "languages": list(translator.languages), **asdict(config)}
         print_document(about, "translations", map(_entry, found))
@@ -59,6 +65,12 @@ def translate(
             for each in (translation, *translation.others):
                 print(each, flush=file is None)
     return 0
+
+
+def _lines(text: str) -> list[str]:
+    """The lines of a text, of which the last may end, as a file's does."""
+    lines = split_lines(text)
+    return lines[:-1] if len(lines) > 1 and not lines[-1] else lines
 
 
 def _entry(translation: Translation) -> dict[str, Any]:
@@ -82,4 +94,14 @@ def plot(alignment: Alignment, path: Path) -> None:
     axes.xaxis.tick_top()
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    save_png(figure, path)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        save_png(figure, path)
+    for missing in dict.fromkeys(filter(None, map(_missing_sign, told))):
+        complain("textgen", f"--attention: the font has no {missing}, which is drawn as a box")
+
+
+def _missing_sign(warning: warnings.WarningMessage) -> str | None:
+    """The sign of which matplotlib warns that its font lacks it."""
+    found = re.match(r"Glyph (\d+) .*missing from", str(warning.message))
+    return chr(int(found[1])) if found else None

@@ -117,7 +117,11 @@ def _align(translator: Translator, translation: Translation) -> None:
             views.note("A line of more words than can be shown so.")
             continue
         with gate().place():
-            found = translator.align(source, target)
+            try:
+                found = translator.align(source, target)
+            except UserError as error:  # not every line is translated, or in one piece
+                views.note(f"Not shown: {error}.")
+                continue
         sentences.show_alignment(found)
 
 

@@ -163,3 +163,41 @@ def test_dollars_are_drawn_and_what_is_drawn_is_what_is_printed(capsys, tmp_path
     status, _, err = run(capsys, "word " * 61, "--attention", tmp_path / "a.png")
     assert status == 2
     assert_one_line(err, "one line of at most 60 words")
+
+
+def test_a_text_may_end_its_last_line_as_a_file_does(capsys, tmp_path):
+    path = tmp_path / "lines.txt"
+    for text, count in (("The red boat sinks.\nTom's lamp burns.\n", 2), ("Tom.\n\n", 2), ("Tom.\n", 1)):
+        path.write_text(text)
+        status, out, _ = run(capsys, text)
+        assert status == 0 and out.count("\n") == count
+        assert run(capsys, "--file", path)[1] == out
+
+
+def test_lines_before_one_that_is_none_are_translated(capsys, tmp_path, monkeypatch):
+    path = tmp_path / "lines.txt"
+    path.write_bytes(b"Tom.\n" * 9 + b"To\0m\n" + b"Tom.\n" * 5)
+    for argv in (["--file", path], []):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(path.read_bytes())))
+        status, out, err = run(capsys, *argv)
+        assert (status, out.count("\n")) == (2, 9)
+        assert_one_line(err, "line 10: holds NUL")
+
+
+def test_what_is_not_translated_is_not_drawn(capsys, tmp_path):
+    pytest.importorskip("matplotlib")
+    for line, words in (
+        ("...", "--attention: nothing in the line"),
+        ("Go on. " * 25, "--attention: the line is"),
+    ):
+        status, out, err = run(capsys, line, "--attention", tmp_path / "a.png")
+        assert (status, out) == (2, "") and not (tmp_path / "a.png").exists()
+        assert_one_line(err, words)
+
+
+def test_a_sign_that_the_font_lacks_is_told(capsys, tmp_path):
+    pytest.importorskip("matplotlib")
+    sign = "\U0001f9ff"
+    status, _, err = run(capsys, f"The red {sign} sinks.", "--attention", tmp_path / "a.png")
+    assert status == 0
+    assert_one_line(err, f"--attention: the font has no {sign}")

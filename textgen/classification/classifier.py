@@ -10,6 +10,7 @@ from typing import NamedTuple, overload
 
 import numpy as np
 
+from textgen.classification.examples import as_read
 from textgen.classification.reliability import softmax
 from textgen.classification.stored import BOX, Encode, Output, load_model
 from textgen.engine.reloading import Origin, Reloadable
@@ -101,8 +102,7 @@ class Classifier(Reloadable):
 
     def logits(self, texts: list[str]) -> np.ndarray:
         """Logits (N, C) of texts, before calibration."""
-        # As in training, where lines and tabs are spaces.
-        encoded = self.tokenizer.encode_all([" ".join(text.split()) for text in texts])
+        encoded = self.tokenizer.encode_all([as_read(text) for text in texts])
         # The end is read, too: the first token of a text without any.
         return self._logits([[*ids, EOS] for ids in encoded])
 
@@ -119,7 +119,7 @@ class Classifier(Reloadable):
         ids, owners = [], []
         for place, match in enumerate(words):
             # A space before the first word is the tokeniser's own.
-            pieces = self.tokenizer.encode(match[0])
+            pieces = self.tokenizer.encode(as_read(match[0]))
             ids += pieces
             owners += [place] * len(pieces)
         of = np.array(owners)

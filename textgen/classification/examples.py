@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from textgen.errors import UserError
+from textgen.sequences.invisible import visible
 from textgen.text.columns import read_columns
 from textgen.text.encodings import read_text
 
@@ -57,6 +58,11 @@ class Labelled:
         return replace(self, texts=texts, labels=labels, notes=())
 
 
+def as_read(text: str) -> str:
+    """A text as classifiers learn and read it: lines and tabs are spaces, and what shows nothing is left out."""
+    return " ".join(visible(text).split())
+
+
 def load_labelled(paths: Sequence[Path], text: Sequence[str], label: str, least: int = 2) -> Labelled:
     """The rows of CSVs: their `text` columns joined by spaces, and their `label`; by name, or by number from 1.
 
@@ -72,7 +78,9 @@ def load_labelled(paths: Sequence[Path], text: Sequence[str], label: str, least:
     for path in paths:
         rows, longer = read_columns(path, read_text(path), [*text, label], "--text, --label")
         whole = [
-            row for row in rows if len(row) == len(text) + 1 and row[-1].strip() and "".join(row[:-1]).strip()
+            row
+            for row in rows
+            if len(row) == len(text) + 1 and row[-1].strip() and as_read("".join(row[:-1]))
         ]
         if longer:
             notes.append(
@@ -80,7 +88,7 @@ def load_labelled(paths: Sequence[Path], text: Sequence[str], label: str, least:
             )
         if left_out := len(rows) - len(whole):
             notes.append(f"{path}: {left_out:,} rows without a text or a label are left out")
-        texts += (" ".join(" ".join(row[:-1]).split()) for row in whole)
+        texts += (as_read(" ".join(row[:-1])) for row in whole)
         labels += (row[-1].strip() for row in whole)
     if not texts:
         raise UserError(f"{paths[0]}: no row has a text and a label in these columns")

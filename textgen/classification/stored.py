@@ -136,7 +136,8 @@ def _read(folder: Path) -> tuple[bundle.Bundle, SubwordTokenizer, EncoderConfig]
             raise UserError("config: classes must be two or more names")
         if not (told["max_length"] >= 1 and (told["temperature"] is None or told["temperature"] > 0)):
             raise UserError("config: max_length and temperature must be above 0")
-    bundle.check_vocabulary(path, len(tokenizer), told["vocab_size"])
+        vocab_size = told["vocab_size"]
+    bundle.check_vocabulary(path, len(tokenizer), vocab_size)
     shapes: dict[str, tuple[int, ...]] = {_EMBEDDING: (len(tokenizer), config.embedding_size)}
     shapes |= {"output.weight": (len(classes), 2 * config.output_size), "output.bias": (len(classes),)}
     for name, shape in shapes.items():

@@ -54,16 +54,21 @@ def padded(rows: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
 def growing_blocks(items: Iterable[T | None], most: int) -> Iterator[list[T]]:
     """Items one after the other in blocks, of which the first are small, so that something comes at once; at most `most`.
 
-    None, which is no item, ends a block: nothing more is there at the moment.
+    None, which is no item, ends a block: nothing more is there at the moment. So does an error, which comes after it.
     """
     block: list[T] = []
     size = 1
-    for item in items:
-        if item is not None:
-            block.append(item)
-        if block and (item is None or len(block) == size):
+    try:
+        for item in items:
+            if item is not None:
+                block.append(item)
+            if block and (item is None or len(block) == size):
+                yield block
+                block, size = [], min(4 * size, most)
+    except Exception:
+        if block:
             yield block
-            block, size = [], min(4 * size, most)
+        raise
     if block:
         yield block
 

@@ -19,10 +19,11 @@ from textgen.decoding.settings import Constraints
 from textgen.engine.protocol import StepModel
 from textgen.engine.reloading import Origin, Reloadable
 from textgen.errors import UserError
+from textgen.sequences.invisible import visible
 from textgen.storage.bundle import Header
 from textgen.text.batches import growing_blocks, padded
 from textgen.text.encodings import split_lines
-from textgen.text.subwords import PLACEHOLDERS, SubwordTokenizer
+from textgen.text.subwords import PLACEHOLDERS, SPACE, SubwordTokenizer
 from textgen.text.tokenizer import BOS, EOS, PAD, UNK
 from textgen.translation.config import TranslationConfig, TranslationSettings
 from textgen.translation.copying import hide, reveal, unpacked_words
@@ -187,33 +188,58 @@ class Translator(Reloadable):
             yield read.after
 
     def align(self, source: str, target: str) -> Alignment:
-        """Which words of the line `source` each word of `target`, a translation of it, was read from.
+        """Which words of the line `source` each word of `target`, a translation of it, was read from: both as the decoder
+        had them, with the capital and the full stop that a fragment is given, and a place holder for each name that is copied.
 
-        Attention is where the decoder looked, which is near an alignment, and no proof of one.
+        Attention is where the decoder looked, which is near an alignment, and no proof of one. Raises UserError for what
+        was not translated in one piece.
         """
-        ids, words = _words(self.tokenizer, source)
-        said, spoken = _words(self.tokenizer, target)
-        if not ids or not said:
-            raise UserError("align: a sentence and its translation are needed")
         if self._pooled:
-            raise UserError("align: this model's decoder has no attention")
-        context, lengths = self._seen([ids])
+            raise UserError("this model's decoder has no attention")
+        parts, spoken = self._read(source).parts, target.strip()
+        if not parts or not spoken:
+            raise UserError("a sentence and its translation are needed")
+        if len(parts) > 1:
+            raise UserError(
+                f"the line is translated in {len(parts)} parts, each by itself; give a sentence at a time"
+            )
+        (part,) = parts
+        if not part.ids:
+            raise UserError("nothing in the line is translated; it stays as it is")
+        said = self._said(spoken, part)
+        context, lengths = self._seen([part.ids])
         _, state = self.model.prefill(np.array([[BOS, *said[:-1]]]), self.model.start(context, 1, lengths))
         looked = self.model.attention(state)  # (1, T, L)
         assert looked is not None, "a translator's decoder has a context"
-        weights = _by_word(_by_word(looked[0].T, words).T, spoken, mean=True)
-        return Alignment(_texts(self.tokenizer, ids, words), _texts(self.tokenizer, said, spoken), weights)
+        read, told = _words(self.tokenizer, part.ids), _words(self.tokenizer, said)
+        weights = _by_word(_by_word(looked[0].T, read).T, told, mean=True)
+        columns, rows = (
+            tuple(reveal(word, part.hidden) for word in _texts(self.tokenizer, ids, words))
+            for ids, words in ((part.ids, read), (said, told))
+        )
+        return Alignment(columns, rows, weights)
+
+    def _said(self, text: str, part: _Part) -> list[int]:
+        """The tokens of a part's translation, as the decoder said it: what `_text` undoes."""
+        copied = zip(PLACEHOLDERS, part.hidden, strict=False)
+        for sign, hidden in sorted(copied, key=lambda pair: -len(pair[1])):  # one may stand within another
+            text = text.replace(hidden, sign, 1)
+        ended = part.ended and (text[-1].isalnum() or text[-1] in PLACEHOLDERS)
+        return self.tokenizer.encode(f"{text}." if ended else text)
 
     def _read(self, line: str) -> _Line:
-        body = line.strip()
-        start = line.find(body) if body else len(line)
-        before, after = line[:start], line[start + len(body) :]
+        shown = visible(line)
+        body = shown.strip()
+        start = shown.find(body) if body else len(shown)
+        before, after = shown[:start], shown[start + len(body) :]
         return _Line(line, before, after, tuple(self._parts(self._plain(body))) if body else ())
 
     def _plain(self, text: str) -> str:
-        """A line with letters as the vocabulary has them, and a space for a tab and whatever else is one."""
+        """A line with letters as the vocabulary has them, and one space for tabs and whatever else is one, however many: of two
+        in a row models learn next to nothing."""
         whole = unicodedata.normalize("NFC", text)
-        return re.sub(r"\s", lambda sign: sign[0] if self._known(sign[0]) else " ", whole)
+        spaced = re.sub(r"\s", lambda sign: sign[0] if self._known(sign[0]) else " ", whole)
+        return re.sub(" {2,}", " ", spaced)
 
     def _parts(self, text: str) -> Iterator[_Part]:
         """A line as it is translated: whole, or, where it is long, by sentences, clauses, words, letters."""
@@ -310,7 +336,7 @@ class Translator(Reloadable):
                 Translation(
                     line.text,
                     line.before + " ".join(texts) + line.after,
-                    sum(said.log_prob for said in chosen),
+                    sum((said.log_prob for said in chosen), 0.0),
                     all(said.finished for said in chosen),
                 )
             )
@@ -387,11 +413,11 @@ def _longest(part: _Part) -> int:
     return 2 * len(part.ids) + 10
 
 
-def _words(tokenizer: SubwordTokenizer, text: str) -> tuple[list[int], np.ndarray]:
-    """A line's tokens, and for each the number of the word that it is of."""
-    pieces = tokenizer.split(text)
-    starts = [bool(place) and piece.startswith("\u2581") for place, piece in enumerate(pieces)]
-    return tokenizer.encode(text), np.cumsum(starts, dtype=int)
+def _words(tokenizer: SubwordTokenizer, ids: Sequence[int]) -> np.ndarray:
+    """For each token of a line the number of the word that it is of."""
+    pieces = [tokenizer.tokens[index] for index in ids]
+    starts = [bool(place) and piece.startswith(SPACE) for place, piece in enumerate(pieces)]
+    return np.cumsum(starts, dtype=int)
 
 
 def _by_word(weights: np.ndarray, words: np.ndarray, mean: bool = False) -> np.ndarray:

@@ -138,7 +138,10 @@ def test_the_model_says_where_it_comes_from():
         (lambda h: h["config"].update(classes=["a", "b"]), "output.weight is not"),
         (lambda h: h["config"].update(temperature=0), "temperature must be above 0"),
         (lambda h: h["config"]["encoder"].update(cell="x"), "cell: unknown 'x'"),
-        (lambda h: h["config"].pop("max_length"), "max_length"),
+        (lambda h: h["config"].pop("max_length"), "model.json: damaged: 'max_length'"),
+        (lambda h: h["config"].pop("vocab_size"), "model.json: damaged: 'vocab_size'"),
+        (lambda h: h["config"].pop("classes"), "model.json: damaged: 'classes'"),
+        (lambda h: h["config"].pop("temperature"), "model.json: damaged: 'temperature'"),
     ],
 )
 def test_a_damaged_model_is_named(tmp_path, change, message):
@@ -184,6 +187,15 @@ def test_lines_and_tabs_are_spaces_as_in_training():
         assert [word.weight for word in classifier().deciding(odd)] == [
             word.weight for word in classifier().deciding(text)
         ]
+
+
+def test_what_nobody_sees_is_not_read():
+    for text, _ in rows(20):
+        found, words = classifier().classify(text), classifier().deciding(text)
+        odd = f"\ufeff{text}\u200b".replace(" ", " \u00ad", 1)
+        assert classifier().classify(odd).probabilities == found.probabilities
+        assert [word.weight for word in classifier().deciding(odd)] == [word.weight for word in words]
+        assert classifier().classify(text.replace(" ", "\0")).probabilities == found.probabilities
 
 
 def test_too_many_words_are_not_looked_at_one_by_one():

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from textgen.errors import UserError
-from textgen.text.batches import LineBatches, StreamBatches, pad_rows
+from textgen.text.batches import LineBatches, StreamBatches, growing_blocks, pad_rows
 from textgen.text.tokenizer import BOS, EOS, PAD
 
 # Every token is another, so that a token tells its place in the text.
@@ -202,3 +202,15 @@ def test_lines_of_a_batch_are_of_about_one_length_and_batches_in_random_order():
 def test_no_line_at_all_is_refused():
     with pytest.raises(UserError, match="corpus: no line to train on; give more text"):
         LineBatches([], 4, 0)
+
+
+def test_blocks_grow_and_what_stands_before_an_error_comes_before_it():
+    def items():
+        yield from range(9)
+        raise UserError("line 10")
+
+    found = growing_blocks(items(), 100)
+    assert [next(found) for _ in range(3)] == [[0], [1, 2, 3, 4], [5, 6, 7, 8]]
+    with pytest.raises(UserError, match="line 10"):
+        next(found)
+    assert list(growing_blocks([1, None, None, 2, 3], 100)) == [[1], [2, 3]]

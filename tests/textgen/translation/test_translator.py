@@ -123,8 +123,29 @@ def test_words_are_aligned_with_words():
     assert found.source == ("The", "red", "boat", "sinks.") and found.target == ("Das", "rote", "Boot")
     assert found.weights.shape == (3, 4)
     np.testing.assert_allclose(found.weights.sum(axis=1), 1, atol=1e-5)
-    with pytest.raises(UserError, match="align"):
+    with pytest.raises(UserError, match="a sentence and its translation are needed"):
         made.align("", "x")
+
+
+@pytest.mark.parametrize("line", ["the 犬 boat sinks", "Tom met 犬 and 犬猫.", "boat"])
+def test_an_alignment_is_of_what_the_decoder_read_and_said(line):
+    made = untrained()
+    fragments = Translator(made.encode, made.model, made.tokenizer, {**made.header, "sentences": True}, "")
+    for one in (made, fragments):
+        (part,) = one._read(line).parts
+        (best,) = one._translate([part], TranslationConfig())[0][:1]
+        assert one._said(one.translate(line).text.strip(), part) == list(best.ids) or not best.finished
+    found = fragments.align("the 犬 boat sinks", "Das 犬")
+    assert found.source == ("The", "犬", "boat", "sinks.") and found.target == ("Das", "犬.")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [("...", "nothing in the line"), ("犬", "nothing in the line"), (LINES[0] + " a" * 99, "parts, each by itself")],
+)
+def test_what_was_not_translated_in_one_piece_is_not_aligned(line, message):
+    with pytest.raises(UserError, match=message):
+        untrained().align(line, "x")
 
 
 @pytest.mark.slow
@@ -190,8 +211,25 @@ def test_without_attention_the_decoder_sees_the_mean_alone():
 def test_tabs_and_accents_are_read_as_they_are_written_elsewhere():
     made = untrained()
     plain = made.translate("The red boat für Tom", beam=1)
-    for odd in ("The\tred boat für Tom", "The red\u00a0boat für Tom", "The red boat fu\u0308r Tom"):
+    odd_ones = ("The\tred boat für Tom", "The red\u00a0boat für Tom", "The red boat fu\u0308r Tom")
+    for odd in (*odd_ones, "The red  boat   für Tom"):
         assert made.translate(odd, beam=1).text == plain.text
+
+
+@pytest.mark.parametrize("sign", ["\u200b", "\ufeff", "\u00ad", "\u2060", "\u200e", "\u200d"])
+def test_what_nobody_sees_is_not_read(sign):
+    made = untrained()
+    plain = made.translate("The red boat sinks.")
+    for odd in (f"{sign}The red boat sinks.{sign}", f"The r{sign}ed boat {sign} sinks.{sign}"):
+        found = made.translate(odd)
+        assert (found.text, found.source) == (plain.text, odd)
+    assert made.translate("The\0red\x07boat sinks.").text == plain.text
+    assert "👨\u200d👩\u200d👧" in made.translate("The 👨\u200d👩\u200d👧 sinks.").text
+
+
+def test_no_line_is_as_likely_as_can_be():
+    found = untrained().translate("").log_prob
+    assert found == 0 and isinstance(found, float)
 
 
 def test_what_is_there_at_the_moment_is_not_kept_waiting():
