@@ -265,7 +265,7 @@ class Captioner(Reloadable):
         if config.rerank:
             from captioner.reranking import reranker
 
-            order = reranker(config.rerank, self.tokenizer, config.length_penalty, config.rerank_weight)
+            order = reranker(config.rerank, self.tokenizer, config)
         return decode(self._engine, context, self.tokenizer, config, attention, self.confidence, order)
 
     def beams(self, context: np.ndarray, config: DecodingConfig) -> list[list[Generated]]:

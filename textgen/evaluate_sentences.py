@@ -39,9 +39,11 @@ def evaluate_pairs(
     if config.n > 1:
         raise UserError("--n: one translation a sentence is scored")
     check_output(save, "--save", (".txt",), [*files, *([against] if against else [])])
+    groups = grouped(files)
+    translator = Translator.load(model, engine)
     references: dict[str, list[str]] = {}
-    for group in grouped(files):
-        pairs = load_pairs(group, columns)
+    for group in groups:
+        pairs = load_pairs(group, columns, translator.languages)
         for note in pairs.notes:
             complain("textgen", note)
         for source, targets in pairs.references().items():
@@ -50,7 +52,6 @@ def evaluate_pairs(
     theirs = list(lines_of(against)) if against else []
     if against and len(theirs) != len(references):
         raise UserError(f"{against}: has {len(theirs):,} lines for {len(references):,} sentences (--against)")
-    translator = Translator.load(model, engine)
     said = [str(found) for found in translator.translate(list(references), **asdict(config))]
     if save:
         atomic_write(save, methodcaller("write", "".join(f"{text}\n" for text in said).encode()))
@@ -91,6 +92,10 @@ def score_translations(said: Path, references: Sequence[Path], other: Path | Non
     """Prints sacrebleu's scores of translations, a line each, whose `references` are files with as many lines; beside
     those of an `other` system, where there is one. Raises UserError."""
     require_sacrebleu()
+    if not references:
+        raise UserError(
+            f"{said}: no references given; name one or more files with a line for each of its lines"
+        )
     texts = list(lines_of(said))
     rows = [list(lines_of(path)) for path in references]
     theirs = list(lines_of(other)) if other else []

@@ -141,7 +141,8 @@ class EvaluatePairsCommand:
     engine: str = "auto"
     """onnx (ONNX Runtime), torch, or auto: the first where the model has graphs."""
     columns: Annotated[tuple[str, ...], arg(metavar="COLUMN COLUMN")] = ()
-    """Columns of tables, by the names in their first line, or language codes of a TMX; the first two unless told."""
+    """Columns of tables, by the names in their first line, or language codes of a TMX; unless told, those that have the names
+    of the languages, or the first two."""
     config: OmitArgPrefixes[TranslationConfig] = TranslationConfig()
     save: Annotated[Path | None, arg(metavar="OUT.TXT")] = None
     """Write the translations, a line a sentence, in the order of the pairs."""

@@ -28,18 +28,21 @@ def test_the_energy_decides_as_much_as_it_weighs():
     )
     energies = generator.writer.energy([[*beam.ids, EOS] for beam in found])
     assert energies[0] > energies[1:].max()
-    order = reranker(str(trained("energy")), generator.tokenizer, 1.0, 5.0)(found)
+    order = reranker(str(trained("energy")), generator.tokenizer, DecodingConfig(rerank_weight=5.0))(found)
     lengths = np.array([len(beam.ids) + 1 for beam in found])
     scores = (np.array([beam.log_prob for beam in found]) - 5.0 * energies) / lengths
     assert order == np.argsort(-scores).tolist() and order[-1] == 0
-    assert reranker(str(trained("energy")), generator.tokenizer, 1.0, 0.0)(found) == [0, 1, 2]
+    alone = reranker(str(trained("energy")), generator.tokenizer, DecodingConfig(rerank_weight=0.0))
+    assert alone(found) == [0, 1, 2]
     cut = [replace(found[0], finished=False), *found[1:]]
-    assert reranker(str(trained("energy")), generator.tokenizer, 1.0, 0.0)(cut) == [1, 2, 0]
+    assert alone(cut) == [1, 2, 0]
 
 
 def test_other_families_and_samples_are_refused():
     with pytest.raises(UserError, match="a model of the family vae; an energy reranks captions"):
-        reranker(str(trained("vae")), TextGenerator.load(trained("vae")).tokenizer, 1.0, 1.0)
+        reranker(str(trained("vae")), TextGenerator.load(trained("vae")).tokenizer, DecodingConfig())
+    with pytest.raises(UserError, match="--beam 1 leaves one"):
+        reranker("x", TextGenerator.load(trained("vae")).tokenizer, DecodingConfig(beam=1))
     with pytest.raises(UserError, match="rerank: chooses among beams"):
         DecodingConfig(temperature=1.0, rerank="x")
     with pytest.raises(UserError, match="rerank_weight: -1"):

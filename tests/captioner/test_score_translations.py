@@ -51,7 +51,12 @@ def test_options_of_captions_are_refused(capsys, files, option):
 
 
 @pytest.mark.parametrize(
-    ("names", "words"), [(("said", "short"), "short.txt: has 2 lines"), (("none", "none"), "is empty")]
+    ("names", "words"),
+    [
+        (("said", "short"), "short.txt: has 2 lines"),
+        (("none", "none"), "is empty"),
+        (("said",), "said.txt: no references given"),
+    ],
 )
 def test_what_does_not_fit_is_one_line(capsys, files, names, words):
     status, _, err = score(capsys, files, *names)

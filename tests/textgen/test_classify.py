@@ -89,6 +89,23 @@ def test_pairs_give_sacrebleus_figures(capsys, tmp_path):
     assert_one_line(err, "theirs.txt: has 1 lines for 16 sentences")
 
 
+def test_languages_in_the_first_line_are_no_pair(capsys, tmp_path):
+    _, dev = translators.files()
+    (tmp_path / "dev.tsv").write_text(f"english\tother\n{dev.read_text()}")
+    argv = ["evaluate", "--pairs", tmp_path / "dev.tsv", "--model", translators.trained()]
+    status, out, err = run(capsys, *argv)
+    assert status == 0 and "16 sentences, 16 references" in out
+    assert_one_line(err, "its first line names columns; English and Other are taken")
+
+
+def test_the_same_translations_do_not_differ(capsys, tmp_path):
+    _, dev = translators.files()
+    argv = ["evaluate", "--pairs", dev, "--model", translators.trained()]
+    run(capsys, *argv, "--save", tmp_path / "said.txt")
+    status, out, _ = run(capsys, *argv, "--against", tmp_path / "said.txt")
+    assert status == 0 and out.count("(p 1.000)") == 4
+
+
 def test_every_kind_of_model_is_shown_and_exported(capsys, tmp_path):
     for folder, title in ((translators.trained(), "# Translator"), (classifiers.trained(), "# Classifier")):
         status, out, _ = run(capsys, "info", folder)

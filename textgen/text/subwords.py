@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import io
+import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -84,9 +85,13 @@ class SubwordTokenizer(Tokenizer):
                 minloglevel=2,
             )
         except RuntimeError as error:
-            raise UserError(
-                f"vocabulary: {size} subwords do not fit the text: {str(error).splitlines()[-1].strip()}"
-            ) from error
+            told = re.search(
+                r"(\d+) vs (\d+)", str(error)
+            )  # what was asked for, what all letters and bytes take
+            advice = (
+                f"its letters alone take {told[2]}; give as many or more" if told else "give another number"
+            )
+            raise UserError(f"vocabulary: {size} subwords do not fit the text: {advice}") from error
         return cls(model.getvalue())
 
     def split(self, text: str) -> list[str]:

@@ -55,7 +55,7 @@ def translator_summary(header: Header) -> Summary:
     config, provenance = header["config"], header["provenance"]
     encoder, decoder = config["encoder"], config["decoder"]
     figures = [
-        (f"BLEU, {name}", f"{row['BLEU']:.1f}")
+        (f"greedy BLEU, {name}", f"{row['BLEU']:.1f}")
         for name, row in (provenance.get("dev") or {}).get("data", {}).items()
     ]
     made = f"{' to '.join(config['languages'])}, {encoder['cell'].upper()} {encoder['hidden_size']} + {decoder['hidden_size']}"

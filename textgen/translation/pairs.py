@@ -69,11 +69,12 @@ def grouped(paths: Sequence[Path]) -> list[tuple[Path, ...]]:
     return groups
 
 
-def load_pairs(files: Sequence[Path], columns: Sequence[str] = ()) -> Pairs:
+def load_pairs(files: Sequence[Path], columns: Sequence[str] = (), languages: Sequence[str] = ()) -> Pairs:
     """The pairs of one of `grouped`'s groups: a `.tmx`, a table with tabs, or two files aligned line by line.
 
-    Of a table the first two columns are taken, or, where its first line names them, the two `columns`; a TMX has the
-    languages of those codes, or the first two that it has. Raises UserError naming the file and, where it can, the line.
+    Of a table the first two columns are taken, or, where its first line names them, the two `columns`, or, unless told, those
+    of the two `languages`; a TMX has the languages of those codes, or the first two that it has. Raises UserError naming the
+    file and, where it can, the line.
     """
     if columns and (len(columns) != 2 or len(set(columns)) < 2):
         raise UserError("columns: two are wanted, of the sentences and of their translations")
@@ -83,7 +84,7 @@ def load_pairs(files: Sequence[Path], columns: Sequence[str] = ()) -> Pairs:
     elif files[0].suffix.lower() == ".tmx":
         pairs = _tmx(files[0], columns, notes)
     else:
-        pairs = _table(files[0], list(lines_of(files[0])), columns, notes)
+        pairs = _table(files[0], list(lines_of(files[0])), columns, languages, notes)
     whole = [(source.strip(), target.strip()) for source, target in pairs]
     kept = list(dict.fromkeys(pair for pair in whole if all(pair)))
     if empty := sum(not all(pair) for pair in whole):
@@ -95,10 +96,21 @@ def load_pairs(files: Sequence[Path], columns: Sequence[str] = ()) -> Pairs:
     return Pairs(tuple(kept), tuple(path.name for path in files), tuple(notes))
 
 
-def _table(path: Path, lines: Sequence[str], columns: Sequence[str], notes: list[str]) -> list[Pair]:
+def _table(
+    path: Path, lines: Sequence[str], columns: Sequence[str], languages: Sequence[str], notes: list[str]
+) -> list[Pair]:
     places, first = (0, 1), 0
-    header = [cell.strip() for cell in lines[0].split("\t")] if lines else []
-    known, wanted = ([name.casefold() for name in names] for names in (header, columns))
+    header, second = ([cell.strip() for cell in line.split("\t")] for line in (*lines[:2], "", "")[:2])
+    known = [name.casefold() for name in header]
+    if not columns and {name.casefold() for name in languages} <= set(known) and len(set(languages)) == 2:
+        notes.append(f"{path}: its first line names columns; {' and '.join(languages)} are taken")
+        columns = languages
+    elif not columns and _could_be_names(header) and not _could_be_names(second):
+        notes.append(
+            f"{path}: its first line is taken for a pair; if it names columns, tell --columns: "
+            f"{' | '.join(header)}"[:400]
+        )
+    wanted = [name.casefold() for name in columns]
     if columns and set(wanted) <= set(known):
         places, first = (known.index(wanted[0]), known.index(wanted[1])), 1
     elif columns:
@@ -125,6 +137,11 @@ def _table(path: Path, lines: Sequence[str], columns: Sequence[str], notes: list
     if bad:
         notes.append(f"{path}: {len(bad):,} lines have {what} and are left out, line {bad[0]} the first")
     return found
+
+
+def _could_be_names(cells: Sequence[str]) -> bool:
+    """Whether each of a table's cells is one word without marks."""
+    return len(cells) > 1 and all(cell.replace("_", "").isalpha() for cell in cells)
 
 
 def _aligned(path: Path, other: Path) -> list[Pair]:

@@ -68,13 +68,19 @@ def paired_bootstrap(
         named, {"BLEU": bleu, "chrF2": chrf}, references=None, test_type="bs", n_samples=samples
     )
     found: dict[str, Any] = test()[1]
+
+    def p_value(metric: str, result: Any) -> float:
+        # sacrebleu counts the differences that are larger: of none at all it would say that it is no chance.
+        same = result.score == found[metric][0].score
+        return 1.0 if same or result.p_value is None else float(result.p_value)
+
     return [
         {
             "system": name,
             "BLEU": float(b.score),
             "chrF": float(c.score),
-            "BLEU_p": 1.0 if b.p_value is None else float(b.p_value),
-            "chrF_p": 1.0 if c.p_value is None else float(c.p_value),
+            "BLEU_p": p_value("BLEU", b),
+            "chrF_p": p_value("chrF2", c),
         }
         for (name, _), b, c in zip(systems, found["BLEU"], found["chrF2"], strict=True)
     ]

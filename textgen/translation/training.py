@@ -32,6 +32,7 @@ from textgen.translation.copying import Renaming, are_sentences, packed_words, s
 from textgen.translation.model import TranslationModel
 from textgen.translation.pairs import Pair, Pairs, grouped, load_pairs
 from textgen.translation.scores import require_sacrebleu, translation_scores
+from textgen.translation.start import settled
 from textgen.translation.stored import BOX, export_model, model_header, read_network, write_model
 from textgen.translation.training_config import PairsConfig
 from textgen.translation.translator import Translator
@@ -58,7 +59,6 @@ class _Run:
     """What of the first language is learnt from, as `packed_words` has it."""
     sentences: bool
     """Whether that has capitals and end marks."""
-    languages: tuple[str, str]
     parent: Header | None = None
     """The provenance of the model that it starts from."""
 
@@ -86,7 +86,13 @@ class _Run:
             provenance["dev"] = {"data": rows, "signatures": signatures}
         notes = read_notes(self.config.notes)
         return model_header(
-            self.model, self.tokenizer, self.languages, provenance, notes, self.words, self.sentences
+            self.model,
+            self.tokenizer,
+            self.config.languages,
+            provenance,
+            notes,
+            self.words,
+            self.sentences,
         )
 
 
@@ -108,6 +114,7 @@ def train_pairs(
     folder, config, device = opened(out, "textgen", config, resume)
     with together():
         run = _prepare(paths, dev, folder, config)
+        config = run.config
         run.model.to(device)
         renaming = Renaming(run.pairs, config.renaming) if config.renaming else None
         batches = PairBatches(
@@ -167,8 +174,11 @@ def train_pairs(
 def _prepare(paths: Sequence[Path], dev: Sequence[Path], folder: RunFolder, config: PairsConfig) -> _Run:
     if not dev:
         raise UserError("--dev: name one or more files of pairs to judge by")
+    start = read_network(BOX.find(config.start_from)) if config.start_from else None
+    if start:
+        config = settled(config, start[0], start[2])
     files = grouped(dev)
-    judged = [(_name(group, files), load_pairs(group, config.columns)) for group in files]
+    judged = [(_name(group, files), load_pairs(group, config.columns, config.languages)) for group in files]
     known = {_key(source) for _, pairs in judged for source, _ in pairs.pairs}
     groups = grouped(paths)
     repeat = config.repeat or (1,) * len(groups)
@@ -176,7 +186,7 @@ def _prepare(paths: Sequence[Path], dev: Sequence[Path], folder: RunFolder, conf
         raise UserError(f"repeat: {len(repeat)} numbers for {len(groups)} files of pairs; give one for each")
     learnt: list[Pair] = []
     left_out = 0
-    loaded = [load_pairs(group, config.columns) for group in groups]
+    loaded = [load_pairs(group, config.columns, config.languages) for group in groups]
     for note in dict.fromkeys(note for pairs in (*loaded, *(p for _, p in judged)) for note in pairs.notes):
         say(note)
     for pairs, times in zip(loaded, repeat, strict=True):
@@ -191,11 +201,11 @@ def _prepare(paths: Sequence[Path], dev: Sequence[Path], folder: RunFolder, conf
         "".join([*(pairs.hash for pairs in loaded), *(p.hash for _, p in judged)]).encode()
     )
     words = seen_words(learnt)
-    languages, parent = config.languages, None
-    if config.start_from:
-        model, tokenizer, header = read_network(BOX.find(config.start_from))
+    parent = None
+    if start:
+        model, tokenizer, header = start
         model.word_dropout = config.word_dropout
-        languages, parent = tuple(header["config"]["languages"]), header["provenance"]
+        parent = header["provenance"]
         words |= unpacked_words(header["words"]) if header.get("words") else frozenset()
     else:
         tokenizer = SubwordTokenizer.fit((text for pair in learnt for text in pair), config.vocabulary)
@@ -214,7 +224,6 @@ def _prepare(paths: Sequence[Path], dev: Sequence[Path], folder: RunFolder, conf
         model,
         packed_words(words),
         are_sentences(learnt),
-        languages,
         parent,
     )
 

@@ -19,12 +19,13 @@ class PairsConfig:
     languages: Annotated[tuple[str, str], arg(metavar="FROM INTO")] = ("source", "target")
     """What people call the two languages."""
     columns: Annotated[tuple[str, ...], arg(metavar="COLUMN COLUMN")] = ()
-    """Columns of tables, by the names in their first line, or language codes of a TMX; the first two unless told."""
+    """Columns of tables, by the names in their first line, or language codes of a TMX; unless told, those that have the names
+    of the languages, or the first two."""
     repeat: Annotated[tuple[int, ...], arg(metavar="INT...")] = ()
     """How often an epoch has the pairs of each file (of two aligned ones together), in their order; once unless told."""
     start_from: Annotated[Path | None, arg(metavar="NAME|DIR")] = None
-    """Start from this translator, a folder or a name in the box, with its languages, subwords and sizes, instead of a new
-    one."""
+    """Start from this translator, a folder or a name in the box, with its languages, subwords, sizes and dropout, instead of
+    a new one."""
     vocabulary: int = 8000
     """Subwords of both languages together."""
     cell: str = "lstm"

@@ -65,6 +65,11 @@ def test_too_few_pieces_or_no_text_are_said():
         SubwordTokenizer.fit(["a"], 100)
     with pytest.raises(UserError, match="no text"):
         SubwordTokenizer.fit([" ", ""], 400)
+    with pytest.raises(UserError) as told:
+        SubwordTokenizer.fit(["".join(map(chr, range(ord("a"), ord("z"))))] * 9, 280)
+    assert str(told.value) == (
+        "vocabulary: 280 subwords do not fit the text: its letters alone take 294; give as many or more"
+    )
     assert len(SubwordTokenizer.fit(["ab"], 5000)) < 300  # of little text there are fewer
 
 

@@ -111,6 +111,25 @@ def test_columns_are_found_in_any_case_and_told_where_there_are_none(tmp_path):
         load(path, columns=("english", "english"))
 
 
+def test_languages_in_the_first_line_are_the_columns(tmp_path):
+    path = write(tmp_path / "a.tsv", "english\tgerman\tfrench\nTwo dogs\tZwei Hunde\tDeux chiens\n")
+    (group,) = grouped([path])
+    found = load_pairs(group, languages=("English", "French"))
+    assert found.pairs == (("Two dogs", "Deux chiens"),)
+    assert found.notes == (f"{path}: its first line names columns; English and French are taken",)
+    found = load_pairs(group, ("english", "german"), languages=("English", "French"))
+    assert found.pairs == (("Two dogs", "Zwei Hunde"),)
+    found = load_pairs(group, languages=("English", "Czech"))
+    assert found.pairs[0] == ("english", "german") and "is taken for a pair" in found.notes[0]
+
+
+def test_a_first_line_that_could_be_names_is_told(tmp_path):
+    found = load(write(tmp_path / "a.tsv", "en\tde\nTwo dogs.\tZwei Hunde.\n"))
+    assert len(found.pairs) == 2 and "if it names columns, tell --columns: en | de" in found.notes[0]
+    for rows in ("dog\tHund\ncat\tKatze\n", "Go.\tGeh.\nRun!\tLauf!\n"):
+        assert not load(write(tmp_path / "b.tsv", rows)).notes
+
+
 def test_codes_within_a_sentence_are_no_text(tmp_path):
     text = '<seg>Press <bpt i="1">&lt;b&gt;</bpt>OK<ept i="1">&lt;/b&gt;</ept> <ph>{0}</ph>now <hi>at once</hi></seg>'
     path = write(tmp_path / "a.tmx", TMX.replace("<seg>Two</seg>", text))

@@ -40,6 +40,11 @@ def test_two_systems_are_compared_by_a_paired_bootstrap():
     assert found[1]["BLEU_p"] < 0.05 < found[2]["BLEU_p"]
 
 
+def test_what_does_not_differ_is_chance():
+    found = paired_bootstrap([("ours", SAID * 20), ("again", SAID * 20)], TRUE * 20, samples=100)
+    assert [(row["BLEU_p"], row["chrF_p"]) for row in found] == [(1.0, 1.0)] * 2
+
+
 def test_without_sacrebleu_the_extra_is_named(monkeypatch):
     monkeypatch.setattr(scores, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"captioner\[scores\]"):

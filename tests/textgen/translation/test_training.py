@@ -16,6 +16,7 @@ from textgen.translation.batches import PairBatches
 from textgen.translation.copying import Renaming, unpacked_words
 from textgen.translation.stored import BOX, KIND, load_model
 from textgen.translation.training import train_pairs
+from textgen.translation.training_config import PairsConfig
 from textgen.translation.translator import Translator
 
 SHORT = dataclasses.replace(TINY, epochs=2)
@@ -78,7 +79,7 @@ def test_a_run_goes_on_from_a_trained_model_with_its_words_and_sizes(tmp_path, c
     more = tmp_path / "more.tsv"
     more.write_text(table([("Quixote sinks.", "Sinkt Quixote."), *pairs()[16:40]]))
     other = dataclasses.replace(
-        SHORT, start_from=trained(), languages=("a", "b"), hidden=8, vocabulary=300, learning_rate=1e-4
+        SHORT, start_from=trained(), hidden=PairsConfig.hidden, layers=2, vocabulary=8000, learning_rate=1e-4
     )
     before = read(trained(), KIND)
     metrics = train_pairs([more], [dev], tmp_path / "next", other)
@@ -86,6 +87,8 @@ def test_a_run_goes_on_from_a_trained_model_with_its_words_and_sizes(tmp_path, c
     assert after.header["config"] == before.header["config"]
     assert after.header["vocabulary"] == before.header["vocabulary"]
     assert unpacked_words(before.header["words"]) | {"quixote"} == unpacked_words(after.header["words"])
+    settings = after.header["provenance"]["settings"]
+    assert (settings["hidden"], settings["vocabulary"]) == (TINY.hidden, len(tokenizer()))
     assert after.header["provenance"]["started_from"] == before.header["provenance"]
     start = before.header["provenance"]["dev"]["data"]["dev.tsv"]["BLEU"]
     assert f"before training: BLEU {start:.1f}" in capsys.readouterr().err
@@ -94,6 +97,27 @@ def test_a_run_goes_on_from_a_trained_model_with_its_words_and_sizes(tmp_path, c
         line for line in (tmp_path / "next" / "README.md").read_text().splitlines() if line.startswith("    ")
     ]
     assert len(commands) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"hidden": 16}, "hidden: the model to start from has 32, not 16; leave it out"),
+        ({"languages": ("a", "b")}, "languages: the model to start from has English Other, not a b"),
+        ({"attention": False}, "attention: the model to start from has True, not False"),
+        ({"vocabulary": 300}, "vocabulary"),
+        ({"dropout": 0.5}, "dropout"),
+        ({"encoder_layers": 3}, "encoder_layers: .* has 1, not 3"),
+    ],
+)
+def test_what_contradicts_the_model_to_start_from_is_refused(tmp_path, asked, message):
+    train, dev = files()
+    with pytest.raises(UserError, match=message):
+        train_pairs(
+            [train], [dev], tmp_path / "next", dataclasses.replace(TINY, start_from=trained(), **asked)
+        )
+    assert not (tmp_path / "next").exists()
 
 
 @pytest.mark.slow
@@ -118,7 +142,7 @@ def test_the_model_says_where_it_comes_from():
     assert (
         "English to Other" in summary.line
         and summary.data == "train.tsv"
-        and summary.figures[0][0] == "BLEU, dev.tsv"
+        and summary.figures[0][0] == "greedy BLEU, dev.tsv"
     )
     assert read(exported("int8"), KIND).header["graphs"]["precision"] == "int8"
 
@@ -127,7 +151,10 @@ def test_the_model_says_where_it_comes_from():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda h: h["config"].pop("encoder"), "encoder"),
+        (lambda h: h["config"].pop("encoder"), "damaged: 'encoder'"),
+        (lambda h: h["config"].pop("decoder"), "damaged: 'decoder'"),
+        (lambda h: h["config"].pop("languages"), "damaged: 'languages'"),
+        (lambda h: h["config"]["decoder"].pop("vocab_size"), "'vocab_size'"),
         (
             lambda h: h["config"]["encoder"].update(hidden_size=7),
             "the decoder's context is not what the encoder gives",
