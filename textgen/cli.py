@@ -38,7 +38,7 @@ class GenerateCommand:
     prompt: Annotated[Positional[str | None], arg(metavar="PROMPT")] = None
     """Where the text begins; printed as typed."""
     model: Model = None
-    """A model in the box, shakespeare or novels, or a trained model's folder; shakespeare unless told."""
+    """A model in the box (`textgen models` lists them) or a trained model's folder; shakespeare unless told."""
     engine: str = "auto"
     """onnx (ONNX Runtime), torch, or auto: the first where the model has graphs."""
     config: OmitArgPrefixes[GenerationConfig] = GenerationConfig()
@@ -123,7 +123,7 @@ class EvaluateCommand:
     corpus: Files
     """Text files in UTF-8, folders of .txt, or CSVs."""
     model: Model = None
-    """A model in the box, shakespeare or novels, or a trained model's folder; shakespeare unless told."""
+    """A model in the box (`textgen models` lists them) or a trained model's folder; shakespeare unless told."""
     engine: str = "auto"
     """onnx (ONNX Runtime), torch, or auto: the first where the model has graphs."""
     split: str = "held-out"
@@ -178,7 +178,7 @@ class SweepCommand:
     prompts: Annotated[Positional[tuple[str, ...]], arg(metavar="PROMPT...")] = ()
     """Where the texts begin; without one, five that suit the model."""
     model: Model = None
-    """A model in the box, shakespeare or novels, or a trained model's folder; shakespeare unless told."""
+    """A model in the box (`textgen models` lists them) or a trained model's folder; shakespeare unless told."""
     engine: str = "auto"
     """onnx (ONNX Runtime), torch, or auto: the first where the model has graphs."""
     config: OmitArgPrefixes[SweepConfig] = SweepConfig()
