@@ -7,11 +7,10 @@ from typing import Annotated
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
+from captioner.arguments import Model
 from captioner.bulk_config import BulkConfig
 from captioner.service.config import ServiceConfig
 from textgen.output import print_json
-
-Model = Annotated[str | None, arg(metavar="NAME|DIR")]
 
 
 @dataclass(frozen=True)

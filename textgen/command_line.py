@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn, Protocol
@@ -28,6 +29,25 @@ class Command(Protocol):
 
     def run(self) -> int | None:
         """Does it; returns the exit status, None for 0."""
+
+
+class Named(Mapping[str, type[Command]]):
+    """Commands by their names, each of a module that is loaded when it is asked for: most start without the others."""
+
+    def __init__(self, places: Mapping[str, str]):
+        """`places` are MODULE:CLASS."""
+        self.places = dict(places)
+
+    def __getitem__(self, name: str) -> type[Command]:
+        module, _, found = self.places[name].partition(":")
+        command: type[Command] = getattr(import_module(module), found)
+        return command
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.places)
+
+    def __len__(self) -> int:
+        return len(self.places)
 
 
 def main(
@@ -128,6 +148,8 @@ def ended_by_signal(own: bool) -> Iterator[None]:
 def _parse(
     prog: str, description: str, commands: Mapping[str, type[Command]], argv: Sequence[str]
 ) -> Command:
+    # Else it looks through all that is installed for plug-ins of a library that tyro checks types by.
+    os.environ.setdefault("TYPEGUARD_DISABLE_PLUGIN_AUTOLOAD", "1")
     import tyro
 
     # Parsers of the other commands take as long as all else until the command begins.

@@ -9,6 +9,7 @@ from typing import Annotated
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
+from textgen.arguments import Files
 from textgen.compare_config import CompareConfig
 from textgen.engine.choice import require_train
 from textgen.errors import UserError
@@ -16,7 +17,6 @@ from textgen.families.training_config import FamilyConfig
 from textgen.output import as_text, complain, print_json
 
 Model = Annotated[str, arg(metavar="NAME|DIR")]
-Files = Annotated[Positional[tuple[Path, ...]], arg(metavar="CORPUS...")]
 
 
 @dataclass(frozen=True)

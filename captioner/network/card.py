@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from captioner.metrics import SCORES
 from textgen.storage.box import Summary
 from textgen.storage.bundle import Header
 
@@ -78,6 +77,8 @@ def _stages(header: Header) -> Iterator[Header]:
 
 
 def _stage(provenance: Header) -> list[str]:
+    from captioner.metrics import SCORES  # who captions needs none of that
+
     settings, pictures = provenance["settings"], provenance["pictures"]
     start = settings["start_from"] and "the model below"
     lines = [

@@ -131,15 +131,17 @@ def caption_features(found: Sequence[Generated], context: np.ndarray, usual: Usu
     scores = [caption.log_prob / (len(caption.ids) + 1) for caption in found]
     strangeness = usual.strangeness(context)
     variety = float(np.log(1e-3 + (context.std(axis=0) / usual.deviation).mean()))
+    words = [Counter(caption.ids) for caption in found]
     rows = []
     for place, caption in enumerate(found):
-        others = [other for other in found if other is not caption][:_OTHERS]
+        others = [other for other in range(min(len(found), _OTHERS + 1)) if other != place][:_OTHERS]
+        agreement = [overlap(words[place], words[other]) for other in others]
         next_score = scores[place + 1] if place + 1 < len(found) else scores[-1]
         rows.append(
             [
                 scores[place],
                 scores[place] - next_score,
-                float(np.mean([overlap(caption.ids, other.ids) for other in others])) if others else 1.0,
+                sum(agreement) / len(agreement) if others else 1.0,
                 float(len(caption.ids)),
                 strangeness,
                 variety,
@@ -148,10 +150,9 @@ def caption_features(found: Sequence[Generated], context: np.ndarray, usual: Usu
     return np.array(rows, dtype=np.float64)
 
 
-def overlap(one: Sequence[int], other: Sequence[int]) -> float:
+def overlap(one: Counter[int], other: Counter[int]) -> float:
     """Share of words that two captions have in common, counted as often as both have them: 1 is the same words."""
-    common = sum((Counter(one) & Counter(other)).values())
-    return 2 * common / max(1, len(one) + len(other))
+    return 2 * (one & other).total() / max(1, one.total() + other.total())
 
 
 def _rounded(values: np.ndarray) -> list[float]:

@@ -163,17 +163,16 @@ class _Recorded:
     """What an engine found in one call of all steps."""
 
     def __init__(self, found: Continuations):
-        self._found = found
-        self._step = 0
-        self._rows = np.arange(found.beams.shape[1])
+        # As lists, once: a look into an array costs as much as a step's choice.
+        self._steps = zip(*(array.tolist() for array in found), strict=True)
+        self._rows = list(range(found.beams.shape[1]))
 
     def found(self, active: Sequence[_Beams]) -> Iterable[Found]:
-        step, self._step = self._step, self._step + 1
-        return zip(*(array[step, self._rows].tolist() for array in self._found), strict=True)
+        beams, tokens, totals = next(self._steps)
+        return ((beams[row], tokens[row], totals[row]) for row in self._rows)
 
     def keep(self, going: Sequence[bool]) -> None:
-        if not all(going):
-            self._rows = self._rows[np.array(going)]
+        self._rows = [row for row, goes in zip(self._rows, going, strict=True) if goes]
 
 
 def _recorded(

@@ -103,12 +103,8 @@ def _step(
     """Whether another step is wanted, what it carries on, and what this one found."""
     ids, memory, scores, past, before, ended = carried
     logits, memory = decoder_nodes(on, config, ids, memory)
-    best = on("ReduceMax", logits, on.constant(-1))
-    rest = on("Log", on("ReduceSum", on("Exp", on("Sub", logits, best)), on.constant(-1)))
-
-    allowed, beginning = _allowed(on, fixed, logits, ids, past, before, place)
-    found, tokens = on.several("TopK", allowed, "row_count", count=2)  # (N, R)
-    gains = on("Sub", on("Sub", found, best), rest)
+    allowed, beginning = _allowed(on, fixed, on("LogSoftmax", logits, axis=-1), ids, past, before, place)
+    gains, tokens = on.several("TopK", allowed, "row_count", count=2)  # (N, R)
     lead = on("Slice", gains, on.constant(0), on.constant(1), on.constant(1))
     gains = on("Reshape", on("Cast", gains, to=DOUBLE), fixed["each beam"])
     totals = on("Add", gains, on("Unsqueeze", scores, on.constant(-1)))
@@ -150,9 +146,9 @@ def _moved(on: Nodes, past: str, owners: str, newest: str) -> str:
 
 
 def _allowed(
-    on: Nodes, fixed: Mapping[str, str], logits: str, ids: str, past: str, before: str, place: str
+    on: Nodes, fixed: Mapping[str, str], log_probs: str, ids: str, past: str, before: str, place: str
 ) -> tuple[str, str]:
-    """Logits with -inf for what may not come next, and the last tokens of each row as one number (N, 1).
+    """Log-probabilities with -inf for what may not come next, and the last tokens of each row as one number (N, 1).
 
     The newest token stands first in the past; beside each stands the number of those before it.
     """
@@ -163,4 +159,4 @@ def _allowed(
     forbidden = on("Where", said, on.constant(-np.inf), on.constant(np.inf))
     forbidden = on("Concat", fixed["never"], forbidden, axis=1)
     which = on("Concat", "banned", past, axis=1)  # the end is the last of those banned
-    return on("ScatterElements", logits, which, forbidden, axis=1, reduction="min"), beginning
+    return on("ScatterElements", log_probs, which, forbidden, axis=1, reduction="min"), beginning

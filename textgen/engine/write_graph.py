@@ -33,10 +33,23 @@ def write_graph(config: DecoderConfig, arrays: Mapping[str, np.ndarray]) -> byte
     return sampling_loop(Nodes(arrays), config.vocab_size, {"memory": memory}, context_inputs(config), step)
 
 
+Apart = Callable[[Nodes], Mapping[str, Value]]
+"""Nodes before a loop: what is carried from step to step instead of the states, by its names."""
+Together = Callable[[Nodes, Sequence[str]], Sequence[str]]
+"""Nodes behind it: the states of what was carried."""
+
+
 def sampling_loop(
-    on: Nodes, vocab_size: int, states: Mapping[str, Value], others: Mapping[str, Value], step: Step
+    on: Nodes,
+    vocab_size: int,
+    states: Mapping[str, Value],
+    others: Mapping[str, Value],
+    step: Step,
+    otherwise: tuple[Apart, Together] | None = None,
 ) -> bytes:
     """The loop around `step` of a model that remembers `states` and is given `others`, serialised.
+
+    A step is given what the model remembers in the form that `otherwise` makes of the states, where they have another.
 
     Inputs, besides both: `steps`, at most; `ids` (N,), the last tokens; `uniforms` (steps, N); `never` (V,), 0 or -inf;
     `temperature`; `best_only`, whether to choose among the `kept` (1,) likeliest that reach `top_p`; `min_p`; `end` (1,), or
@@ -76,19 +89,20 @@ def sampling_loop(
         wanted = inside("ReduceMax", inside("Cast", open_, to=INT), keepdims=0)
         return inside("Cast", wanted, to=BOOL), [ids, open_, *after], [ids, _log_probs(inside, logits, ids)]
 
-    carried = {name: inputs[name] for name in ("ids", "open", *states)}
+    apart, together = otherwise or (lambda on: states, lambda on, after: after)
+    carried = {name: inputs[name] for name in ("ids", "open")} | {**apart(on)}
     after, columns = on.loop("steps", carried, body, list(found.values()))
-    for name, result in zip(outputs, (*columns, *after[2:]), strict=True):
+    for name, result in zip(outputs, (*columns, *together(on, after[2:])), strict=True):
         on("Identity", result, output=name)
     return serialised(on, inputs, outputs, "write")
 
 
 def _log_probs(on: Nodes, logits: str, ids: str) -> str:
     """Log-probabilities (N,) of `ids` (N,)."""
-    best = on("ReduceMax", logits, on.constant(-1))
-    rest = on("Log", on("ReduceSum", on("Exp", on("Sub", logits, best)), on.constant(-1)))
-    said = on("GatherElements", logits, on("Unsqueeze", ids, on.constant(-1)), axis=1)
-    return on("Squeeze", on("Sub", on("Sub", said, best), rest), on.constant(-1))
+    every = on("LogSoftmax", logits, axis=-1)
+    return on(
+        "Squeeze", on("GatherElements", every, on("Unsqueeze", ids, on.constant(-1)), axis=1), on.constant(-1)
+    )
 
 
 def _among_all(on: Nodes, vocab_size: int, allowed: str, uniforms: str) -> str:

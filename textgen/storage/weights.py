@@ -120,8 +120,11 @@ def rounded(array: np.ndarray, steps: int) -> tuple[np.ndarray, np.ndarray]:
     count = max(1, _BLOCK // max(1, rows.shape[1]))
     for start in range(0, len(rows), count):
         part = rows[start : start + count]
-        size = (np.abs(part).max(axis=1) / steps).astype(np.float32)
+        largest = np.maximum(part.max(axis=1, initial=0), -part.min(axis=1, initial=0))
+        size = (largest / steps).astype(np.float32)
         with np.errstate(invalid="ignore"):  # of what is not finite, which `pack` refuses by name
-            divided = np.rint(part / np.where(size > 0, size, 1)[:, None]).clip(-steps, steps)
-            whole[start : start + count], scale[start : start + count] = divided.astype(np.int8), size
+            divided = part / np.where(size > 0, size, 1)[:, None]
+            np.rint(divided, out=divided)
+            whole[start : start + count] = np.clip(divided, -steps, steps, out=divided)
+        scale[start : start + count] = size
     return whole.reshape(array.shape), scale

@@ -141,7 +141,11 @@ def test_an_alignment_is_of_what_the_decoder_read_and_said(line):
 
 @pytest.mark.parametrize(
     ("line", "message"),
-    [("...", "nothing in the line"), ("犬", "nothing in the line"), (LINES[0] + " a" * 99, "parts, each by itself")],
+    [
+        ("...", "nothing in the line"),
+        ("犬", "nothing in the line"),
+        (LINES[0] + " a" * 99, "parts, each by itself"),
+    ],
 )
 def test_what_was_not_translated_in_one_piece_is_not_aligned(line, message):
     with pytest.raises(UserError, match=message):

@@ -1,0 +1,11 @@
+"""Arguments that several commands take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional, arg
+
+Model = Annotated[str | None, arg(metavar="NAME|DIR")]
+Files = Annotated[Positional[tuple[Path, ...]], arg(metavar="CORPUS...")]
