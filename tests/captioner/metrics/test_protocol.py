@@ -5,15 +5,20 @@ And the mistakes that make one system's BLEU-4 anything from a third of it to th
 
 import json
 import random
+import re
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from captioner.cli import main
+from captioner.evaluate import save_predictions
 from captioner.metrics import SCORES, bleu, corpus_report, tokenize
 from tests.helpers.caption_scores import coco, ptb
 from tests.helpers.command_lines import run_command
+from tests.helpers.paths import MODEL_IN_THE_BOX, SHARED
+from tests.test_docs import EXAMPLE_LINES
 from textgen.errors import UserError
 
 pytestmark = pytest.mark.slow  # captions and scores a thousand pictures
@@ -54,6 +59,31 @@ def test_the_model_in_the_box_scores_as_in_coco_caption(dev_captions, dev_evalua
     assert [corpus_report(predictions, dev_captions)[name] for name in SCORES] == [
         report[name] for name in SCORES
     ]
+
+
+def test_it_scores_as_its_card_says(dev_evaluation):
+    report, predictions = dev_evaluation
+    header = json.loads((MODEL_IN_THE_BOX / "model.json").read_text())
+    stated = max(header["provenance"]["dev"].values(), key=lambda metrics: metrics["score"])
+    assert report["pictures"] == len(predictions) == 1000
+    # The card's figures are from before rounding to 8 bits.
+    assert report["CIDEr"] == pytest.approx(stated["flickr8k CIDEr"], abs=1.0)
+    assert report["BLEU-4"] == pytest.approx(stated["flickr8k BLEU-4"], abs=0.6)
+
+
+def test_its_report_is_the_one_in_the_documents(dev_evaluation, tmp_path, monkeypatch, capsys):
+    """Of the model in float32 and by one thread, which decide the last digits."""
+    (example,) = [one for one in EXAMPLE_LINES if "../shared/flickr8k --split dev --train" in one.command]
+    (tmp_path / "shared").symlink_to(SHARED)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    save_predictions(Path("predictions.json"), dev_evaluation[1])
+    status, out, _ = run_command(main, capsys, *example.argv[1:])
+
+    def less_versions(text):
+        return re.sub(r"numpy:\S+", "", text)
+
+    assert status == 0 and less_versions(out) == less_versions(example.shown + "\n")
 
 
 ODD = {
