@@ -87,12 +87,14 @@ def reveal(
     rngs: Sequence[np.random.Generator],
     banned: Sequence[int] = (UNK,),
     least: np.ndarray | None = None,
+    ending: bool = False,
 ) -> Iterator[Stage]:
     """Lines `ids` (N, T) as what is hidden comes back, in so many steps; what is known stays as it is.
 
     Each step draws which hidden places are told, so that all are at the end, and what stands there; row n draws from
     `rngs[n]` alone. Greedy, nothing is drawn: the places of which the network is surest come first. Within the first
-    `least` (N,) places no line ends.
+    `least` (N,) places no line ends. With `ending` nothing is asked of what stands behind an end that was told: every line
+    that was learnt from has PAD there, and asking takes a quarter of the time.
     """
     if steps < 1:
         raise UserError(f"steps: {steps} must be 1 or more")
@@ -120,6 +122,8 @@ def reveal(
             chosen = sample(logits, draws[rows, 1, places], sampling)
             ids[rows, places] = chosen
             total[rows, places] = log_probs[np.arange(len(chosen)), chosen]
+            if ending:
+                ids[(ids == MASK) & (np.cumsum(ids == EOS, axis=1) > 0)] = PAD
         yield Stage(ids.copy(), total.copy())
 
 

@@ -47,7 +47,7 @@ class DiffusionWriter(LineWriter):
         banned = [token for token in constraints.banned if token not in (PAD, BOS, EOS)]
         rngs = self._rngs(how.seed, how.keys)
         steps = how.steps or self.places
-        *_, stage = reveal(self.denoise, given, steps, how.sampling, rngs, banned, least)
+        *_, stage = reveal(self.denoise, given, steps, how.sampling, rngs, banned, least, ending=True)
         rows = [
             self._told(ids[len(prompt) - 1 :], log_probs[len(prompt) - 1 :])[: how.max_length]
             for ids, log_probs, prompt in zip(stage.ids.tolist(), stage.log_probs, prompts, strict=True)
@@ -80,7 +80,10 @@ class DiffusionWriter(LineWriter):
         """A line as it appears; `given` (T,) holds `MASK` where nothing is given."""
         ids = np.full((1, self.places), MASK) if given is None else np.array([given])
         rngs = self._rngs(seed, [0])
-        return reveal(self.denoise, ids, self.places, SamplingConfig(temperature), rngs, least=np.array([1]))
+        least = np.array([1])
+        return reveal(
+            self.denoise, ids, self.places, SamplingConfig(temperature), rngs, least=least, ending=True
+        )
 
     def filled_in(
         self, parts: Sequence[Sequence[int] | None], sampling: SamplingConfig, seed: int, keys: Sequence[int]

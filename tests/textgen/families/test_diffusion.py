@@ -95,6 +95,20 @@ def test_everything_is_told_at_the_end_and_what_is_known_stays(steps):
     assert not np.isin(stages[-1], [BOS, UNK]).any()
 
 
+def test_nothing_is_asked_of_what_stands_behind_an_end():
+    asked = []
+
+    def denoise(ids, wanted):
+        for row, places in zip(ids, wanted, strict=True):
+            ends = np.flatnonzero(row == EOS)
+            asked.extend(places[ends[0] :] if len(ends) else ())
+        return toy()(ids, wanted)
+
+    *_, stage = reveal(denoise, np.full((50, T), MASK), T, SamplingConfig(), rngs(50), ending=True)
+    assert asked and not any(asked) and not (stage.ids == MASK).any()
+    assert all((row[row.tolist().index(EOS) + 1 :] != MASK).all() for row in stage.ids if EOS in row)
+
+
 def test_a_line_depends_on_its_own_draws_alone():
     given = np.full((4, T), MASK)
     *_, together = reveal(toy(), given, 3, SamplingConfig(), rngs(4))
