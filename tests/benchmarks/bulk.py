@@ -112,5 +112,6 @@ def _rows(out: Path) -> list[dict]:
     return [
         json.loads(line)
         for path in sorted(out.glob("part-*.jsonl"))
-        for line in path.read_text().splitlines()
+        for line in path.read_text().split("\n")
+        if line
     ]
