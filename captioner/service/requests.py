@@ -88,6 +88,9 @@ def decoding_settings(
     return DecodingConfig(n, beam, temperature, top_k, top_p, seed, max_length)
 
 
+_SETTINGS = (*signature(decoding_settings).parameters, "attention", "language")  # of captions
+
+
 def caption_words(settings: DecodingConfig, language: str) -> int:
     """At most, of a photo: those of all beams or samples, and of translations with the beams of theirs."""
     rows = settings.n if settings.temperature is not None else max(settings.beam, settings.n)
@@ -105,10 +108,9 @@ def check_work(names: str, tokens: int, limits: ServiceConfig) -> None:
 
 def check_names(request: Request) -> None:
     """Refuses settings of captions that there are not."""
-    known = [*signature(decoding_settings).parameters, "attention", "language"]
     for name in request.query_params:
-        if name not in known:
-            raise Refused(422, f"{name[:20]}: unknown; known: {', '.join(known)}")
+        if name not in _SETTINGS:
+            raise Refused(422, f"{name[:20]}: unknown; known: {', '.join(_SETTINGS)}")
 
 
 def _check_length(name: str, text: str, limits: ServiceConfig) -> None:
