@@ -114,16 +114,20 @@ def stored_eyes(stored: bundle.Bundle, again: str, threads: int = 0) -> Eyes:
     name = ENCODER_INT8 if ENCODER_INT8 in read_graphs(stored, again).files else ENCODER
     graph = read_graphs(stored, again, [name]).files[name]
     with bundle.describing(stored.folder / bundle.WEIGHTS):
-        return onnx_eyes(graph, _eyes_weights(stored.weights, graph), threads)
+        return onnx_eyes(graph, _eyes_weights(stored.weights, name, graph), threads)
 
 
-def _eyes_weights(weights: Weights, graph: bytes) -> dict[str, np.ndarray]:
-    """What the `graph` of encoder and bridge takes: float32, or whole numbers and scales where it computes in 8 bits."""
+def _eyes_weights(weights: Weights, kind: str, graph: bytes) -> dict[str, np.ndarray]:
+    """What the `graph` of encoder and bridge, of this `kind`, takes: float32, or whole numbers and scales where it computes in
+    8 bits."""
     arrays: dict[str, np.ndarray] = {}
+    wide = (
+        [] if (BRIDGE + SCALE).encode() in graph else [BRIDGE]
+    )  # of models exported before it was in 8 bits, too
     for name in weights:
         if name.startswith(DECODER):
             continue
-        rows = weights.rows(name) if (name + SCALE).encode() in graph else None
+        rows = weights.rows(name) if kind == ENCODER_INT8 and name not in wide else None
         if rows:
             arrays[name], arrays[name + SCALE] = rows
         else:

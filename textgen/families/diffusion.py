@@ -94,7 +94,7 @@ def reveal(
     Each step draws which hidden places are told, so that all are at the end, and what stands there; row n draws from
     `rngs[n]` alone. Greedy, nothing is drawn: the places of which the network is surest come first. Within the first
     `least` (N,) places no line ends. With `ending` nothing is asked of what stands behind an end that was told: every line
-    that was learnt from has PAD there, and asking takes a quarter of the time.
+    that was learnt from has PAD there, and asking takes a third of the time.
     """
     if steps < 1:
         raise UserError(f"steps: {steps} must be 1 or more")
