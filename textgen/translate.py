@@ -15,9 +15,10 @@ from textgen.report.plots import new_figure, save_png
 from textgen.storage.bundle import model_files
 from textgen.storage.files import check_output
 from textgen.text.encodings import split_lines
+from textgen.translation.alignment import Alignment
 from textgen.translation.config import TranslationConfig
 from textgen.translation.stored import BOX
-from textgen.translation.translator import Alignment, Translation, Translator
+from textgen.translation.translator import Translation, Translator
 
 _DRAWN = 60  # words of a picture of attention
 

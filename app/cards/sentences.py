@@ -10,7 +10,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from textgen.classification.classifier import Classification, Deciding
 from textgen.report.web import Html, element, joined
-from textgen.translation.translator import Alignment
+from textgen.translation.alignment import Alignment
 
 _STRONG = 2.0  # of a word's weight, in nats, from which on its tint does not grow
 

@@ -19,26 +19,13 @@ from captioner.bulk import bulk
 from captioner.bulk_config import BulkConfig
 from captioner.data.photo_sources import references
 from tests.helpers.paths import EXAMPLES, ROOT
+from tests.helpers.photo_folders import NAMES, photo, photo_folder
 from textgen.errors import UserError
-
-NAMES = ("astronaut", "cat", "coffee", "rocket")
-
-
-def photo(name):
-    return (EXAMPLES / f"{name}.jpg").read_bytes()
 
 
 @pytest.fixture
 def folder(tmp_path):
-    """Twelve photos in two folders, one that is none, and a file of another kind."""
-    photos = tmp_path / "photos"
-    for place in range(12):
-        path = photos / ("a" if place % 2 else "b") / f"{place:02d}.jpg"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(photo(NAMES[place % 4]))
-    (photos / "broken.png").write_bytes(b"no picture")
-    (photos / "notes.txt").write_text("nothing")
-    return photos
+    return photo_folder(tmp_path / "photos")
 
 
 def rows(out):

@@ -23,8 +23,9 @@ from textgen.sequences.invisible import visible
 from textgen.storage.bundle import Header
 from textgen.text.batches import growing_blocks, padded
 from textgen.text.encodings import split_lines
-from textgen.text.subwords import PLACEHOLDERS, SPACE, SubwordTokenizer
+from textgen.text.subwords import PLACEHOLDERS, SubwordTokenizer
 from textgen.text.tokenizer import BOS, EOS, PAD, UNK
+from textgen.translation.alignment import Alignment, aligned
 from textgen.translation.config import TranslationConfig, TranslationSettings
 from textgen.translation.copying import hide, reveal, unpacked_words
 from textgen.translation.stored import BOX, Encode, load_model
@@ -54,16 +55,6 @@ class Translation:
 
     def __str__(self) -> str:
         return self.text
-
-
-@dataclass(frozen=True)
-class Alignment:
-    """Which words of a sentence each word of its translation was read from."""
-
-    source: tuple[str, ...]
-    target: tuple[str, ...]
-    weights: np.ndarray
-    """(target words, source words), each row summing to 1."""
 
 
 @dataclass(frozen=True)
@@ -211,13 +202,7 @@ class Translator(Reloadable):
         _, state = self.model.prefill(np.array([[BOS, *said[:-1]]]), self.model.start(context, 1, lengths))
         looked = self.model.attention(state)  # (1, T, L)
         assert looked is not None, "a translator's decoder has a context"
-        read, told = _words(self.tokenizer, part.ids), _words(self.tokenizer, said)
-        weights = _by_word(_by_word(looked[0].T, read).T, told, mean=True)
-        columns, rows = (
-            tuple(reveal(word, part.hidden) for word in _texts(self.tokenizer, ids, words))
-            for ids, words in ((part.ids, read), (said, told))
-        )
-        return Alignment(columns, rows, weights)
+        return aligned(self.tokenizer, part.ids, said, looked[0], part.hidden)
 
     def _said(self, text: str, part: _Part) -> list[int]:
         """The tokens of a part's translation, as the decoder said it: what `_text` undoes."""
@@ -411,24 +396,3 @@ def _places(part: _Part) -> int:
 def _longest(part: _Part) -> int:
     """Tokens that its translation may have."""
     return 2 * len(part.ids) + 10
-
-
-def _words(tokenizer: SubwordTokenizer, ids: Sequence[int]) -> np.ndarray:
-    """For each token of a line the number of the word that it is of."""
-    pieces = [tokenizer.tokens[index] for index in ids]
-    starts = [bool(place) and piece.startswith(SPACE) for place, piece in enumerate(pieces)]
-    return np.cumsum(starts, dtype=int)
-
-
-def _by_word(weights: np.ndarray, words: np.ndarray, mean: bool = False) -> np.ndarray:
-    """Rows (tokens, ...) added up, or averaged, to rows of words."""
-    found = np.zeros((words[-1] + 1, *weights.shape[1:]), weights.dtype)
-    np.add.at(found, words, weights)
-    return found / np.bincount(words)[:, None] if mean else found
-
-
-def _texts(tokenizer: SubwordTokenizer, ids: Sequence[int], words: np.ndarray) -> tuple[str, ...]:
-    return tuple(
-        tokenizer.decode([index for index, of in zip(ids, words, strict=True) if of == word])
-        for word in range(words[-1] + 1)
-    )

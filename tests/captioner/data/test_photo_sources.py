@@ -13,26 +13,13 @@ import pyarrow.parquet
 from captioner.data.photo_sources import read_photo, references
 from captioner.data.remote import Place
 from tests.helpers.paths import EXAMPLES
+from tests.helpers.photo_folders import NAMES, photo, photo_folder
 from textgen.errors import UserError
-
-NAMES = ("astronaut", "cat", "coffee", "rocket")
-
-
-def photo(name):
-    return (EXAMPLES / f"{name}.jpg").read_bytes()
 
 
 @pytest.fixture
 def folder(tmp_path):
-    """Photos in two folders, one that is none, and a file of another kind."""
-    photos = tmp_path / "photos"
-    for place in range(12):
-        path = photos / ("a" if place % 2 else "b") / f"{place:02d}.jpg"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(photo(NAMES[place % 4]))
-    (photos / "broken.png").write_bytes(b"no picture")
-    (photos / "notes.txt").write_text("nothing")
-    return photos
+    return photo_folder(tmp_path / "photos")
 
 
 def tar_of(path, names=NAMES):
