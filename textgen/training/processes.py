@@ -8,8 +8,10 @@ process, and costs nothing.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import datetime
+import gc
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +19,7 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
+import torch.distributed.nn.functional  # before there is a group, which its default arguments would hold for ever
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -60,6 +63,9 @@ def joined() -> Iterator[None]:
         set_share(Share())
         _torchrun = None
         dist.destroy_process_group()
+        # Whatever holds the group then, an error's frames or a cycle, keeps gloo's threads, and a thread that lets go of a
+        # tensor while the interpreter ends aborts the process.
+        atexit.register(gc.collect)
 
 
 def _announced() -> int:

@@ -155,6 +155,13 @@ def test_what_one_process_cannot_do_ends_all_and_is_said_by_the_first(failing):
     assert said.count("rank 0: disk full") == said.count("disk full") == 1 and "nobody" not in said, said
 
 
+@pytest.mark.parametrize(("ending", "status"), [("well", 0), ("badly", 1)])
+def test_threads_of_the_network_end_before_the_interpreter(ending, status):
+    """One that let go of a tensor later aborted the process: "terminate called without an active exception"."""
+    said = run(2, "tests.helpers.ending", ending, status=status)
+    assert said.count("under way: True") == 2 and said.count("left: []") == 2, said
+
+
 def test_what_is_no_training_is_done_by_the_first_process():
     said = run(2, "textgen", "models")
     assert said.count("shakespeare ") == 1, said
