@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import queue
 import sys
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from textgen.errors import UserError
 from textgen.output import print_json
@@ -34,7 +35,15 @@ def asked_lines(
         return iter(text)
     if sys.stdin is None or (text is None and sys.stdin.isatty()):
         raise UserError(advice)
-    return _as_they_come(lines_in(sys.stdin.buffer, "standard input"))
+    return _as_they_come(lines_in(_standard_input(), "standard input"))
+
+
+def _standard_input() -> BinaryIO:
+    """A reader of its own: while a thread waits in that of `sys.stdin`, the interpreter cannot end but aborts."""
+    try:
+        return open(sys.stdin.fileno(), "rb", closefd=False)
+    except io.UnsupportedOperation:  # what stands for it, as in tests
+        return sys.stdin.buffer
 
 
 def _as_they_come(lines: Iterator[str]) -> Iterator[str | None]:

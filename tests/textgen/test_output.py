@@ -156,6 +156,27 @@ def test_what_is_done_is_written_when_it_is_stopped(many, tmp_path, option, numb
     assert all(photo["captions"][0]["text"] for photo in photos)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_command_that_waits_for_the_next_line_can_be_stopped(number, status):
+    """The interpreter aborted: a thread was waiting in the standard input that it wanted to close."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "textgen", "classify", "--model", "authors"],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
+    )
+    process.stdin.write("It is a truth universally acknowledged.\n")
+    process.stdin.flush()
+    assert process.stdout.readline()
+    process.send_signal(number)
+    error = process.stderr.read()
+    assert process.wait(20) == status and error == "textgen: stopped\n"
+
+
 def test_a_crash_in_the_middle_loses_nothing(monkeypatch, capsys):
     from captioner.caption import Captioner
 
