@@ -29,6 +29,7 @@ ROOMS = [
     ["textgen.sequences", "textgen.transformer"],
     ["textgen.training"],
     ["textgen.decoding"],
+    ["textgen.graphs"],
     ["textgen.engine"],
     ["textgen.decoder"],
     ["textgen.text"],
@@ -187,8 +188,9 @@ def test_onnx_is_known_to_those_who_write_graphs_and_its_runtime_to_the_engine()
         return {name for name, tree in TREES.items() if package in top(imports(tree))}
 
     graphs = {
-        "textgen.engine.onnx_nodes",
-        "textgen.engine.onnx_graph",
+        "textgen.graphs.nodes",
+        "textgen.graphs.step",
+        "textgen.graphs.table",
         "textgen.sequences.encoder_graph",
         "captioner.network.export",
         "captioner.network.quantize",

@@ -16,10 +16,11 @@ from torch import Tensor
 from textgen.decoder.rnn import DecoderConfig, DecoderState, RNNDecoder
 from textgen.decoding.likelihood import Score, line_nats, stream_nats
 from textgen.decoding.writing import StepWriter, score
-from textgen.engine.text_model import export_model, load_model, model_header, write_model
+from textgen.engine.text_model import load_model, model_header, write_model
 from textgen.engine.torch import TorchEngine
 from textgen.errors import Interrupted
 from textgen.generator import TextGenerator
+from textgen.graphs.text_model import export_model
 from textgen.rows import share
 from textgen.storage.bundle import Header
 from textgen.text.batches import LineBatches, StreamBatches, TextBatch

@@ -19,9 +19,9 @@ from captioner.network.quantize import BRIDGE_STEPS, quantized
 from captioner.network.stored import BRIDGE, DECODER, ENCODER, ENCODER_INT8, KIND, read_model
 from captioner.pictures.load import picture_pixels
 from captioner.pictures.refusals import ImageError
-from textgen.engine.decoder_graphs import decoder_graphs
 from textgen.engine.onnx_weights import stored_steps
 from textgen.errors import UserError
+from textgen.graphs.decoder import decoder_graphs
 from textgen.storage import bundle
 from textgen.storage.graphs import Graphs, check_precision, write_graphs
 from textgen.storage.weights import SCALE, Rounding

@@ -9,8 +9,8 @@ from captioner.caption import Captioner
 from captioner.network.stored import DECODER, KIND
 from tests.helpers.paths import MODEL_IN_THE_BOX
 from textgen.decoder.config import DecoderConfig
-from textgen.engine.decoder_graphs import decoder_graphs
 from textgen.engine.onnx import OnnxEngine
+from textgen.graphs.decoder import decoder_graphs
 from textgen.storage import bundle
 
 

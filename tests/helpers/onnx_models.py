@@ -11,9 +11,9 @@ import torch
 
 from textgen.decoder.config import CELL_SIZES, DecoderConfig
 from textgen.decoder.rnn import RNNDecoder
-from textgen.engine.decoder_graphs import decoder_graphs
 from textgen.engine.onnx import OnnxEngine
 from textgen.engine.torch import TorchEngine
+from textgen.graphs.decoder import decoder_graphs
 from textgen.storage.bundle import weights_of
 
 V, D = 11, 5

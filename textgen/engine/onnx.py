@@ -213,7 +213,7 @@ class OnnxEngine:
 
 @lru_cache(maxsize=32)
 def choice_feed(vocab_size: int, choice: Choice, end: int | None) -> dict[str, np.ndarray]:
-    """What a write graph is given besides the model's state; see `textgen.engine.write_graph`."""
+    """What a write graph is given besides the model's state; see `textgen.graphs.write`."""
     never = np.zeros(vocab_size, np.float32)
     never[list(choice.banned)] = -np.inf
     greedy = choice.temperature == 0
@@ -233,7 +233,7 @@ def choice_feed(vocab_size: int, choice: Choice, end: int | None) -> dict[str, n
 def _search_feed(
     vocab_size: int, batch: int, width: int, rules: Rules, end: int, max_length: int
 ) -> dict[str, np.ndarray]:
-    """What a search graph is given besides the model's state; see `textgen.engine.search_graph`."""
+    """What a search graph is given besides the model's state; see `textgen.graphs.search`."""
     scores = np.full((batch, width), -np.inf)
     scores[:, 0] = 0
     size, length = rules.no_repeat_ngram, max(max_length, NGRAM)

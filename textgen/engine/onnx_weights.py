@@ -1,4 +1,4 @@
-"""A decoder's weights as its ONNX graphs take them: products transposed, or rounded to 8 bits; numpy only."""
+"""A decoder's weights as its ONNX graphs take them: products transposed, or rounded to 8 bits."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Mapping
 import numpy as np
 
 from textgen.decoder.config import CELL_SIZES, DecoderConfig
+from textgen.engine.gate_table import rounded_table
 from textgen.storage.graphs import check_precision
-from textgen.storage.weights import Weights, rounded
+from textgen.storage.weights import Weights
 
 _START = ("initial", "key", "value", "summary")  # products of the context
 # Steps of a rounded weight on either side of 0: with more, the sums of two products in a byte's width overflow on
 # processors without VNNI (a state has 255 steps: 2 x 255 x 64 < 2^15).
 STEPS = 64
-_PART = 256  # rows of a gate table that are made at a time
 _TABLE_BYTES = 8_000_000  # of a gate table; a larger one costs more memory than the product it saves
 _ROUNDED_TABLE_BYTES = 32_000_000  # of one in int8, which takes as much as the embedding
 
@@ -50,17 +50,11 @@ def decoder_arrays(
         if layer == 0 and (
             4 * size <= _TABLE_BYTES or (precision == "int8" and size <= _ROUNDED_TABLE_BYTES)
         ):
-            embedding, matrix = weights["embedding.weight"], weights[at + "weight_ih_l0"].T
+            table = ("embedding.weight", at + "weight_ih_l0")
             if 4 * size <= _TABLE_BYTES:
-                arrays["table"] = embedding @ matrix + bias
-                continue
-            # A part at a time: all of it in float32 would take four times the memory, and longer to come than to be filled.
-            parts = [
-                rounded(embedding[start : start + _PART] @ matrix + bias, 127)
-                for start in range(0, config.vocab_size, _PART)
-            ]
-            arrays["table"] = np.concatenate([whole for whole, _ in parts])
-            arrays["table.scale"] = np.concatenate([scale for _, scale in parts])[:, None]
+                arrays["table"] = weights[table[0]] @ weights[table[1]].T + bias
+            else:
+                arrays["table"], arrays["table.scale"] = rounded_table(weights, *table, bias)
             continue
         if layer == 0:
             largest = np.abs(weights["embedding.weight"]).max() or np.float32(1)

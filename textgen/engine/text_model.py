@@ -1,4 +1,4 @@
-"""A text model as it is stored: written, read, exported, and made ready to be stepped."""
+"""A text model as it is stored: written, read, and made ready to be stepped."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from textgen.storage import bundle
 from textgen.storage.box import Box
 from textgen.storage.bundle import Header
 from textgen.storage.card import model_card, model_summary
-from textgen.storage.graphs import Graphs, check_precision, has_graphs, write_graphs
+from textgen.storage.graphs import has_graphs
 from textgen.text.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -64,13 +64,13 @@ def write_model(folder: Path, decoder: RNNDecoder, header: Header) -> None:
 
 def read_model(folder: Path) -> Stored:
     """A stored `RNNDecoder` with its tokeniser, header and hash, all checked."""
-    stored, tokenizer, config = _read(folder)
+    stored, tokenizer, config = read_stored(folder)
     return Stored(_decoder(stored, config), tokenizer, stored.header, stored.hash)
 
 
 def load_model(folder: Path, engine: str = "auto") -> Loaded:
     """A stored model ready to be stepped, its tokeniser, header and hash, all checked."""
-    stored, tokenizer, config = _read(folder)
+    stored, tokenizer, config = read_stored(folder)
     if choose_engine(engine, has_graphs(stored.header), folder) == "onnx":
         from textgen.engine.onnx import OnnxEngine
 
@@ -82,22 +82,8 @@ def load_model(folder: Path, engine: str = "auto") -> Loaded:
     return Loaded(model, tokenizer, stored.header, stored.hash)
 
 
-def export_model(folder: Path, precision: str, pack: bool = False) -> None:
-    """Adds ONNX graphs to a stored model. Raises UserError naming what is wrong with it.
-
-    With `pack` the weights are stored in 8 bits from then on, half as large; for `precision` int8 they are the same.
-    """
-    from textgen.engine.decoder_graphs import decoder_graphs
-    from textgen.engine.onnx_weights import stored_steps
-
-    check_precision(precision)
-    stored, _, config = _read(folder)
-    if pack:
-        stored = bundle.pack_weights(stored, stored_steps(config))
-    write_graphs(stored, Graphs(precision, decoder_graphs(config, stored.weights, precision)))
-
-
-def _read(folder: Path) -> tuple[bundle.Bundle, Tokenizer, DecoderConfig]:
+def read_stored(folder: Path) -> tuple[bundle.Bundle, Tokenizer, DecoderConfig]:
+    """What a folder holds, its tokeniser and its decoder's sizes, checked."""
     stored = bundle.read(folder, KIND)
     path = folder / bundle.HEADER
     with bundle.describing(path):

@@ -113,12 +113,14 @@ def load_any(folder: Path, engine: str = "auto") -> Loaded:
 
 
 def export_model(folder: Path, precision: str, pack: bool = False) -> None:
-    """Adds ONNX graphs to a stored model; `pack` as `textgen.engine.text_model.export_model` has it."""
+    """Adds ONNX graphs to a stored model; `pack` as `textgen.graphs.text_model.export_model` has it."""
     if _family(folder) not in PARTS:
-        text_model.export_model(folder, precision, pack)
+        from textgen.graphs.text_model import export_model as export_decoder
+
+        export_decoder(folder, precision, pack)
         return
     check_precision(precision)
-    from textgen.engine.decoder_graphs import decoder_graphs
+    from textgen.graphs.decoder import decoder_graphs
     from textgen.sequences.encoder_graph import encoder_graph
     from textgen.transformer.graph import transformer_graph, transformer_write_graph
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from onnx import TensorProto
 
-from textgen.engine.onnx_nodes import FLOAT, INT, Nodes, Value, serialised
+from textgen.graphs.nodes import FLOAT, INT, Nodes, Value, serialised
 from textgen.sequences.config import EncoderConfig
 from textgen.sequences.onnx_encoder import encoder_arrays
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from textgen.engine.onnx_nodes import FLOAT, INT, Nodes, Value, serialised
-from textgen.engine.write_graph import sampling_loop
+from textgen.graphs.nodes import FLOAT, INT, Nodes, Value, serialised
+from textgen.graphs.write import sampling_loop
 from textgen.transformer.config import TransformerConfig
 from textgen.transformer.engines import transformer_arrays
 
@@ -45,7 +45,7 @@ def transformer_graph(config: TransformerConfig, weights: Mapping[str, np.ndarra
 def transformer_write_graph(
     config: TransformerConfig, weights: Mapping[str, np.ndarray], precision: str
 ) -> bytes:
-    """Its loop, serialised: `textgen.engine.write_graph.sampling_loop` with `keys` and `values` (layers, N, heads, P, W) and the
+    """Its loop, serialised: `textgen.graphs.write.sampling_loop` with `keys` and `values` (layers, N, heads, P, W) and the
     `mask` (N, 1, 1, P + 1) of the first step, and with `cosines` and `sines` (steps, N, 1, 1, W / 2) of all positions."""
 
     layers = config.num_layers

@@ -137,9 +137,9 @@ def narrow_model(folder: Path, size: int) -> None:
 
 
 def export_model(folder: Path, precision: str, pack: bool = False) -> None:
-    """Adds ONNX graphs to a stored model; `pack` as `textgen.engine.text_model.export_model` has it."""
-    from textgen.engine.decoder_graphs import decoder_graphs
+    """Adds ONNX graphs to a stored model; `pack` as `textgen.graphs.text_model.export_model` has it."""
     from textgen.engine.onnx_weights import stored_steps as decoder_steps
+    from textgen.graphs.decoder import decoder_graphs
     from textgen.sequences.encoder_graph import encoder_graph
     from textgen.sequences.onnx_encoder import stored_steps as encoder_steps
 

@@ -26,9 +26,9 @@ from textgen.classification.classifier import Classifier
 from textgen.decoder.config import DecoderConfig
 from textgen.decoding.writing import StepWriter
 from textgen.engine.onnx import OnnxEngine
-from textgen.engine.text_model import export_model as export_text_model
 from textgen.engine.torch import TorchEngine
 from textgen.generator import TextGenerator
+from textgen.graphs.text_model import export_model as export_text_model
 from textgen.storage import bundle
 from textgen.storage.graphs import PRECISIONS, Graphs, has_graphs, read_graphs, write_graphs
 from textgen.transformer.engines import OnnxTransformer

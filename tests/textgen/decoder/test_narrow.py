@@ -10,11 +10,11 @@ from tests.helpers.step_models import build
 from textgen.decoder.config import DecoderConfig
 from textgen.decoder.narrow import narrowed
 from textgen.decoder.rnn import RNNDecoder
-from textgen.engine.decoder_graphs import decoder_graphs
 from textgen.engine.onnx import OnnxEngine
 from textgen.engine.onnx_weights import stored_steps
 from textgen.engine.torch import TorchEngine
 from textgen.errors import UserError
+from textgen.graphs.decoder import decoder_graphs
 from textgen.storage.bundle import weights_of
 
 

@@ -24,8 +24,9 @@ from textgen.decoder.config import DecoderConfig
 from textgen.engine import choice as engine_choice
 from textgen.engine.choice import choose_engine
 from textgen.engine.onnx import OnnxEngine
-from textgen.engine.text_model import export_model, load_model
+from textgen.engine.text_model import load_model
 from textgen.engine.torch import TorchEngine
+from textgen.graphs.text_model import export_model
 from textgen.storage import bundle
 from textgen.storage.graphs import FORMAT
 from textgen.text.tokenizer import WordTokenizer

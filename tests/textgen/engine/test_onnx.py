@@ -30,10 +30,10 @@ from textgen.decoding.generate import generate
 from textgen.decoding.settings import Constraints, SamplingConfig
 from textgen.engine import onnx as onnx_engine_module
 from textgen.engine import onnx_weights
-from textgen.engine.text_model import export_model
 from textgen.engine.torch import TorchEngine
 from textgen.errors import UserError
 from textgen.generator import TextGenerator
+from textgen.graphs.text_model import export_model
 from textgen.storage import graphs
 from textgen.storage.bundle import weights_of
 from textgen.storage.weights import Weights, pack, rounded

@@ -1,7 +1,7 @@
 """A decoder as ONNX graphs without weights: those stay in the model's one file, and the engine hands them in.
 
 Graphs of the same arrays: `step` for one token a row, `read` for whole prompts, a time step after the other; with a
-context `start`, which comes before them; `textgen.engine.decoder_graphs` has all of them. They compute what `textgen.decoder.rnn.RNNDecoder` computes; shapes have the letters of that module.
+context `start`, which comes before them; `textgen.graphs.decoder` has all of them. They compute what `textgen.decoder.rnn.RNNDecoder` computes; shapes have the letters of that module.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 from onnx import helper
 
 from textgen.decoder.config import CELL_SIZES, DecoderConfig
-from textgen.engine.onnx_nodes import FLOAT, INT, Nodes, Shape, Value, serialised
+from textgen.graphs.nodes import FLOAT, INT, Nodes, Shape, Value, serialised
 
 
 def _lstm(on: Nodes, gates_x: str, gates_h: str, states: Sequence[str]) -> list[str]:

@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from textgen.decoder.config import DecoderConfig
-from textgen.engine.onnx_graph import context_inputs, decoder_nodes
-from textgen.engine.onnx_nodes import BOOL, DOUBLE, FLOAT, INT, Nodes, Value, serialised
+from textgen.graphs.nodes import BOOL, DOUBLE, FLOAT, INT, Nodes, Value, serialised
+from textgen.graphs.step import context_inputs, decoder_nodes
 
 _PART = 128  # weights added up at a time: running sums of all are slow
 

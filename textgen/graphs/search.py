@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from textgen.decoder.config import DecoderConfig
-from textgen.engine.onnx_graph import context_inputs, decoder_nodes
-from textgen.engine.onnx_nodes import BOOL, DOUBLE, FLOAT, INT, Nodes, Shape, Value, serialised
+from textgen.graphs.nodes import BOOL, DOUBLE, FLOAT, INT, Nodes, Shape, Value, serialised
+from textgen.graphs.step import context_inputs, decoder_nodes
 
 
 def search_graph(config: DecoderConfig, arrays: Mapping[str, np.ndarray]) -> bytes:

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 import numpy as np
 
 from textgen.decoder.config import DecoderConfig
-from textgen.engine.onnx_graph import decoder_graph, start_graph
 from textgen.engine.onnx_weights import decoder_arrays
-from textgen.engine.search_graph import search_graph
-from textgen.engine.write_graph import write_graph
+from textgen.graphs.search import search_graph
+from textgen.graphs.step import decoder_graph, start_graph
+from textgen.graphs.write import write_graph
 
 
 def decoder_graphs(
