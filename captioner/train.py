@@ -20,9 +20,17 @@ from captioner.data.examples import Dataset, Example
 from captioner.data.readable import named, unreadable
 from captioner.data.several import load_datasets
 from captioner.network.encoder import pretrained_encoder
-from captioner.network.export import calibration_pixels, export_model
+from captioner.network.export import calibration_pixels, encoder_in_8_bits, export_model, export_upon
+from captioner.network.eyes import Eyes
 from captioner.network.model import CaptionModel
-from captioner.network.stored import BOX, model_header, read_model, write_model
+from captioner.network.stored import (
+    BOX,
+    KIND,
+    model_header,
+    read_model,
+    stored_eyes,
+    write_model,
+)
 from captioner.training.batches import caption_ids
 from captioner.training.config import TrainConfig
 from captioner.training.phases import (
@@ -37,6 +45,7 @@ from captioner.training.phases import (
 )
 from textgen.decoder.rnn import DecoderConfig, RNNDecoder
 from textgen.errors import Interrupted, UserError
+from textgen.storage import bundle
 from textgen.storage.bundle import Header
 from textgen.storage.files import atomic_write
 from textgen.text.scripts import without_spaces
@@ -100,21 +109,32 @@ def train(
             f"no epoch was better than the model that it started from, which is what is kept ({scores}); --no-beat-start "
             "keeps the best epoch"
         )
-    seen = partial(calibration_pixels, run.train, run.size)
     export_trained(
         out,
         config.graphs,
-        {
-            "8 bits": lambda: export_model(out, "int8", pack=True, calibration=seen()),
-            "8 bits in the decoder": lambda: export_model(out, "int8", pack=True),
-            "float32": lambda: export_model(out, "float32"),
-        },
+        _exports(run, out),
         partial(_exported_score, run, out),
         best["CIDEr"],
         _COST,
     )
     say(f"best: CIDEr {best['CIDEr']:.1f}, BLEU-4 {best['BLEU-4']:.1f} on dev; the model is in {out}")
     return best
+
+
+def _exports(run: Run, out: Path) -> dict[str, Callable[[], None]]:
+    """What may be made of the model in `out`, the narrowest first."""
+    start = run.config.start_from
+
+    def narrow() -> None:
+        if run.eyes and start:
+            return export_upon(out, BOX.find(start))
+        export_model(out, "int8", pack=True, calibration=calibration_pixels(run.train, run.size))
+
+    return {
+        "8 bits": narrow,
+        "8 bits in the decoder": lambda: export_model(out, "int8", pack=True),
+        "float32": lambda: export_model(out, "float32"),
+    }
 
 
 def _begun(
@@ -226,7 +246,21 @@ def _prepare(config: TrainConfig, folder: RunFolder, dataset: Dataset, device: t
         [caption_ids(example, tokenizer, config.max_length) for example in train],
         device,
         size,
+        _eyes(config, size),
     )
+
+
+def _eyes(config: TrainConfig, size: int) -> Eyes | None:
+    """The encoder in 8 bits of the model that is started from, where the decoder is to be trained upon it."""
+    if not config.scst_rounded or config.start_from is None:
+        return None
+    stored = bundle.read(BOX.find(config.start_from), KIND)
+    encoder_in_8_bits(stored)
+    if (own := stored.header["preprocessing"]["size"]) != size:
+        raise UserError(
+            f"image_size: {size} is not the {own} pixels of {stored.folder}, whose encoder stays as it is"
+        )
+    return stored_eyes(stored, f"captioner export {stored.folder} --pictures DATA", torch.get_num_threads())
 
 
 def _old_model(config: TrainConfig, start: Path) -> tuple[CaptionModel, Tokenizer, int, Header | None]:

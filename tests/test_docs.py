@@ -118,7 +118,7 @@ def folder(tmp_path, monkeypatch):
     """The working folder, with what the documents name; `shared` lies beside it, where we have it."""
     here = tmp_path / "here"
     shutil.copytree(EXAMPLES, here / "captioner" / "examples")
-    shutil.copy(EXAMPLES / "astronaut.jpg", here / "my.jpg")
+    shutil.copy(EXAMPLES / "photographer.jpg", here / "my.jpg")
     if SHARED.is_dir():
         (tmp_path / "shared").symlink_to(SHARED)
     for name in ("coffee.jpg", "cat.jpg"):
@@ -134,7 +134,7 @@ def folder(tmp_path, monkeypatch):
 
 def captioned(here: Path) -> None:
     """Data sets in several forms, of two pictures, and captions of them."""
-    said = {"astronaut.jpg": "a man in an orange suit", "rocket.jpg": "a rocket in the night"}
+    said = {"photographer.jpg": "a man in a dark coat", "coffee.jpg": "a coffee in the night"}
     truth = {name: [f"{text} .", f"there is {text}"] for name, text in said.items()}
     rows = [f"{name},{text},{{split}}" for name, texts in truth.items() for text in texts]
     for name, split in (("flickr8k", "test"), ("my-data", "dev")):

@@ -32,7 +32,7 @@ def test_the_environment_is_light(name):
 def test_photos_get_captions():
     found = json.loads(run("-m", "captioner", "caption", EXAMPLES, "--json"))
     captions = {Path(photo["photo"]).name: photo["captions"][0]["text"] for photo in found["photos"]}
-    assert len(captions) == 4 and all(len(text.split()) > 3 for text in captions.values())
+    assert len(captions) == 3 and all(len(text.split()) > 3 for text in captions.values())
 
 
 def test_prompts_get_texts():

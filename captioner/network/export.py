@@ -19,11 +19,12 @@ from captioner.network.quantize import BRIDGE_STEPS, quantized
 from captioner.network.stored import BRIDGE, DECODER, ENCODER, ENCODER_INT8, KIND, read_model
 from captioner.pictures.load import picture_pixels
 from captioner.pictures.refusals import ImageError
+from textgen.decoder.config import DecoderConfig
 from textgen.engine.onnx_weights import stored_steps
 from textgen.errors import UserError
 from textgen.graphs.decoder import decoder_graphs
 from textgen.storage import bundle
-from textgen.storage.graphs import Graphs, check_precision, write_graphs
+from textgen.storage.graphs import Graphs, check_precision, read_graphs, write_graphs
 from textgen.storage.weights import SCALE, Rounding
 
 _OPSET = 20
@@ -64,6 +65,30 @@ def export_model(
     graphs = decoder_graphs(model.decoder.config, stored.weights.part(DECODER), precision)
     graphs[ENCODER_INT8 if rows else ENCODER] = _without_weights(graph, stored.weights)
     write_graphs(stored, Graphs(precision, graphs))
+
+
+def export_upon(folder: Path, other: Path) -> None:
+    """Adds graphs in 8 bits to a stored model, whose encoder and bridge are those of the model in `other`: stored and computed as
+    there, where rounding them anew would be another rounding. Raises UserError where that has no such encoder."""
+    stored, theirs = bundle.read(folder, KIND), bundle.read(other, KIND)
+    encoder = encoder_in_8_bits(theirs)
+    config = DecoderConfig(**stored.header["config"]["decoder"])
+    steps: dict[str, Rounding] = {f"{DECODER}{name}": count for name, count in stored_steps(config).items()}
+    for name in theirs.weights:
+        if not name.startswith(DECODER) and (rows := theirs.weights.rows(name)):
+            steps[name] = rows
+    stored = bundle.pack_weights(stored, steps)
+    graphs = decoder_graphs(config, stored.weights.part(DECODER), "int8")
+    write_graphs(stored, Graphs("int8", {**graphs, ENCODER_INT8: encoder}))
+
+
+def encoder_in_8_bits(stored: bundle.Bundle) -> bytes:
+    """The graph of a stored model's encoder in 8 bits. Raises UserError where it has none."""
+    again = f"captioner export {stored.folder} --pictures DATA"
+    files = read_graphs(stored, again).files
+    if ENCODER_INT8 not in files:
+        raise UserError(f"{stored.folder}: its encoder is not in 8 bits; make it so: {again}")
+    return files[ENCODER_INT8]
 
 
 def calibration_pixels(examples: Sequence[Example], size: int, count: int = 64) -> np.ndarray:

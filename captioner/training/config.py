@@ -73,12 +73,18 @@ class TrainConfig:
     """Peak rate of the rest."""
     scst_samples: int = 5
     """Captions sampled a picture; each one's baseline is the mean of the others."""
+    scst_rounded: bool = False
+    """Let the decoder learn as what it will be computed: its weights rounded, upon the encoder in 8 bits of the model that
+    is started from, which stays as it is."""
     beat_start: bool = True
     """Whether the model that is started from is the one to beat, and kept where no epoch does; else the best epoch is kept, to
     be averaged with it or trained further."""
     average_with: Path | None = None
     """Average the weights with this model's, of the same kind, in the share that is best on the dev split
     (Wortsman et al. 2022): a self-critical model with the one it started from generalises better than either."""
+    average_share: float | None = None
+    """Share of the other model in that average, from 0 to 1, instead of the best of the tenths: where training goes on from it,
+    a middle one may be the better start."""
     crop: float = 0.7
     """Smallest share of a picture's area that augmentation keeps."""
     ema: float = 0.998
@@ -99,6 +105,17 @@ class TrainConfig:
             raise UserError(
                 f"scst_samples: {self.scst_samples} must be 2 or more: samples are compared with each other"
             )
+        others = (
+            self.epochs,
+            self.finetune_epochs,
+            self.scst_encoder_rate,
+            self.start_from is None,
+        )
+        if self.scst_rounded and any(others):
+            raise UserError(
+                "scst_rounded: trains the decoder of a model alone: it needs --start-from, and --epochs 0, --finetune-epochs 0 "
+                "and no --scst-encoder-rate"
+            )
         for name in ("min_count", "max_length", "batch", "captions"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name}: {getattr(self, name)} must be 1 or more")
@@ -109,5 +126,9 @@ class TrainConfig:
             raise UserError(f"seed: {self.seed} is outside 0 to {2**32 - 1}")
         if self.image_size is not None and not 32 <= self.image_size <= 1024:
             raise UserError(f"image_size: {self.image_size} is outside 32 to 1024 pixels")
+        if self.average_share is not None and not (self.average_with and 0 <= self.average_share <= 1):
+            raise UserError(
+                f"average_share: {self.average_share} must be from 0 to 1, and needs --average-with"
+            )
         if not 0 < self.crop <= 1:
             raise UserError(f"crop: {self.crop} must be above 0 and at most 1")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -16,12 +17,14 @@ from captioner.metrics import SCORES, CiderD, corpus_report
 from captioner.network.card import source_score
 from captioner.network.decoding import decode
 from captioner.network.decoding_config import DEFAULT_DECODING
+from captioner.network.eyes import Eyes
 from captioner.network.model import CaptionModel
-from captioner.network.stored import BOX, read_model
+from captioner.network.stored import BOX, DECODER, read_model
 from captioner.pictures.load import picture_pixels
 from captioner.training.batches import CaptionBatch, FeatureBatches, PictureBatches
 from captioner.training.config import TrainConfig
 from captioner.training.features import CachedFeatures
+from captioner.training.rounding import RoundedDecoder
 from textgen.decoder.rnn import RNNDecoder
 from textgen.decoding.generate import generate
 from textgen.decoding.settings import Constraints, SamplingConfig
@@ -39,6 +42,7 @@ from textgen.training.runs import RunFolder, say
 from textgen.training.trainer import Batches, FitConfig, Groups, Loss, fit
 
 _SHARES = tuple(tenth / 10 for tenth in range(1, 10))  # of the other model, in averaging
+T = TypeVar("T")
 Keep = Callable[[dict[str, float]], None]
 Contexts = Callable[[int, int], Tensor]
 """Contexts of the dev pictures from one place to another."""
@@ -59,8 +63,19 @@ class Run:
     train_ids: list[list[list[int]]]
     device: torch.device
     size: int  # pixels a side of the pictures
+    eyes: Eyes | None = None  # in 8 bits, where the decoder is to learn what it will be computed as
     best_score: float = -1.0
     dev_pixels: np.ndarray | None = None
+
+    def see(self, pixels: np.ndarray) -> Tensor:
+        """Context (B, L, D) of `pixels` (B, S, S, 3), uint8."""
+        if self.eyes:
+            return torch.from_numpy(self.eyes(pixels)).to(self.device)
+        return self.model.context(torch.from_numpy(pixels).to(self.device))
+
+    def lend(self, use: Callable[[RNNDecoder], T]) -> T:
+        """`use` of the decoder, as it is or as it will be computed."""
+        return RoundedDecoder(self.model.decoder).lend(use) if self.eyes else use(self.model.decoder)
 
 
 def cross_entropy(run: Run, folder: Path, keep: Keep, resume: bool) -> dict[str, float]:
@@ -88,8 +103,7 @@ def fine_tuning(run: Run, folder: Path, keep: Keep, resume: bool) -> dict[str, f
     batches = _picture_batches(run, config.seed + 1)
 
     def loss(batch: CaptionBatch, step: int) -> tuple[Tensor, dict[str, float]]:
-        context = model.context(torch.from_numpy(batch.pictures).to(run.device))
-        return _caption_loss(model.decoder, context, batch, config.label_smoothing), {}
+        return _caption_loss(model.decoder, run.see(batch.pictures), batch, config.label_smoothing), {}
 
     groups = _groups(model, config.finetune_encoder_rate, config.finetune_rate, config.frozen_layers)
     fit_config = FitConfig(config.finetune_epochs, seed=config.seed + 1, ema_decay=config.ema)
@@ -99,7 +113,8 @@ def fine_tuning(run: Run, folder: Path, keep: Keep, resume: bool) -> dict[str, f
 def self_critical(run: Run, folder: Path, keep: Keep, resume: bool) -> dict[str, float]:
     """Trains the whole model on the CIDEr-D of its own samples (Rennie et al. 2017). Returns the best dev metrics.
 
-    A sample's baseline is the mean reward of the picture's other samples (Luo 2020).
+    A sample's baseline is the mean reward of the picture's other samples (Luo 2020). With `scst_rounded` the decoder
+    alone is trained, its weights rounded, upon the encoder's graph in 8 bits.
     """
     config, model, tokenizer = run.config, run.model, run.tokenizer
     batches = _picture_batches(run, config.seed + 2)
@@ -109,10 +124,14 @@ def self_critical(run: Run, folder: Path, keep: Keep, resume: bool) -> dict[str,
     banned = (PAD, BOS, UNK)
 
     def loss(batch: CaptionBatch, step: int) -> tuple[Tensor, dict[str, float]]:
-        context = model.context(torch.from_numpy(batch.pictures).to(run.device))
+        return run.lend(lambda decoder: loss_of(decoder, run.see(batch.pictures), batch, step))
+
+    def loss_of(
+        decoder: RNNDecoder, context: Tensor, batch: CaptionBatch, step: int
+    ) -> tuple[Tensor, dict[str, float]]:
         rows = len(context) * config.scst_samples
         with torch.no_grad(), torch.autocast(run.device.type, enabled=False):
-            engine = TorchEngine(model.decoder)
+            engine = TorchEngine(decoder)
             sampled = generate(
                 engine,
                 np.full((rows, 1), BOS),
@@ -127,7 +146,7 @@ def self_critical(run: Run, folder: Path, keep: Keep, resume: bool) -> dict[str,
         # The gradient must be of the very policy that was sampled from: no dropout in the decoder, and no
         # probability for tokens that are never sampled, or what is taken from bad samples drifts to them.
         model.train()
-        model.decoder.dropout.eval()
+        decoder.dropout.eval()
         words = [
             [*(tokenizer.tokens[index] for index in caption.ids), *([EOS] if caption.finished else [])]
             for caption in sampled
@@ -139,9 +158,9 @@ def self_critical(run: Run, folder: Path, keep: Keep, resume: bool) -> dict[str,
 
         ids = [[*caption.ids, *([EOS] if caption.finished else [])] for caption in sampled]
         inputs, targets = (torch.from_numpy(a).to(run.device) for a in pad_rows(ids))
-        features, _ = model.decoder.hidden(inputs, model.decoder.start(context, rows))
+        features, _ = decoder.hidden(inputs, decoder.start(context, rows))
         real = targets != PAD
-        logits = model.decoder.logits(features[real]).float()
+        logits = decoder.logits(features[real]).float()
         logits[:, banned] = -torch.inf
         nll = F.cross_entropy(logits, targets[real], reduction="none")
         weight = advantage[:, None].expand_as(targets)[real]
@@ -149,13 +168,17 @@ def self_critical(run: Run, folder: Path, keep: Keep, resume: bool) -> dict[str,
         return mean((weight * nll).sum(), real.sum()), {"reward": float(rewards)}
 
     groups = _groups(model, config.scst_encoder_rate, config.scst_rate, config.frozen_layers)
+    if run.eyes:
+        model.bridge.requires_grad_(False)
+        groups = [group for group in groups if group[0] is model.decoder]
     fit_config = FitConfig(config.scst_epochs, seed=config.seed + 2, ema_decay=config.ema)
     return _fit(run, groups, batches, loss, fit_config, folder, dev_pictures(run), keep, resume)
 
 
 def averaging(run: Run, folder: Path, keep: Keep, resume: bool) -> dict[str, float]:
-    """Averages the weights with those of `average_with`, in the share that scores best. Returns its dev metrics."""
-    path = run.config.average_with
+    """Averages the weights with those of `average_with`, in `average_share` or the share that scores best. Returns its dev
+    metrics."""
+    path, share_told = run.config.average_with, run.config.average_share
     assert path is not None, "without it there is no such phase"
     with together():
         other, tokenizer, *_ = read_model(BOX.find(path))
@@ -167,8 +190,14 @@ def averaging(run: Run, folder: Path, keep: Keep, resume: bool) -> dict[str, flo
                 f"{path}: another vocabulary or other sizes than the model to be averaged (--average-with)"
             )
     best: dict[str, float] = {}
-    for part in _SHARES:
-        mixed = {name: torch.lerp(value, theirs[name].to(value), part) for name, value in ours.items()}
+    for part in _SHARES if share_told is None else (share_told,):
+        # Of a rounded run the encoder stays as it is.
+        mixed = {
+            name: torch.lerp(value, theirs[name].to(value), part)
+            if not run.eyes or name.startswith(DECODER)
+            else value
+            for name, value in ours.items()
+        }
         run.model.load_state_dict(mixed)
         metrics = {**evaluate(run, dev_pictures(run)), "share": part}
         run.folder.log({"phase": folder.name, **metrics})
@@ -248,9 +277,7 @@ def dev_pictures(run: Run) -> Contexts:
     pixels = run.dev_pixels
 
     def contexts(start: int, end: int) -> Tensor:
-        return run.model.context(
-            torch.from_numpy(pixels[start - mine.first : end - mine.first]).to(run.device)
-        )
+        return run.see(pixels[start - mine.first : end - mine.first])
 
     return contexts
 
@@ -258,14 +285,18 @@ def dev_pictures(run: Run) -> Contexts:
 def evaluate(run: Run, contexts: Contexts, batch: int = 50) -> dict[str, float]:
     """Dev metrics of captions with the default decoding, and three of them to look at."""
     run.model.eval()
-    engine = TorchEngine(run.model.decoder)
     mine = share().of(len(run.dev))
-    texts: list[str] = []
     bfloat16 = use_bfloat16(run.config.precision, run.device) and run.device.type == "cuda"
-    with torch.inference_mode(), torch.autocast(run.device.type, torch.bfloat16, enabled=bfloat16):
+
+    def captions(decoder: RNNDecoder) -> list[str]:
+        engine, texts = TorchEngine(decoder), []
         for start in range(mine.first, mine.end, batch):
             context = contexts(start, min(start + batch, mine.end)).float().cpu().numpy()
             texts += [found[0].text for found in decode(engine, context, run.tokenizer, DEFAULT_DECODING)]
+        return texts
+
+    with torch.inference_mode(), torch.autocast(run.device.type, torch.bfloat16, enabled=bfloat16):
+        texts = run.lend(captions)
     texts = [text for part in collected(texts if mine.counted else []) for text in part]
     metrics = dev_metrics(run.dev, texts)
     for example, text in list(zip(run.dev, texts, strict=True))[:: max(1, len(texts) // 3)][:3]:

@@ -16,7 +16,7 @@ from tests.helpers.app_server import browser, server, visit, wait_until_idle
 from tests.helpers.image_files import ORIENTATION, encoded, png
 from tests.helpers.paths import EXAMPLES
 
-ROCKET = (EXAMPLES / "rocket.jpg").read_bytes()
+COFFEE = (EXAMPLES / "coffee.jpg").read_bytes()
 LOOKED = "Where the model looked for “{}”"
 
 
@@ -43,14 +43,14 @@ def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("photos")
     exif = Image.Exif()
     exif[ORIENTATION] = 6
-    rocket = Image.open(io.BytesIO(ROCKET))
-    clear = rocket.convert("RGBA")
+    coffee = Image.open(io.BytesIO(COFFEE))
+    clear = coffee.convert("RGBA")
     clear.putalpha(120)
     made = {
-        "sideways.jpg": encoded(rocket.rotate(90, expand=True), "JPEG", exif=exif),
+        "sideways.jpg": encoded(coffee.rotate(90, expand=True), "JPEG", exif=exif),
         "clear.png": encoded(clear),
         "huge.png": png(20000, 20000, 8, 2),
-        "half.jpg": ROCKET[: len(ROCKET) // 2],
+        "half.jpg": COFFEE[: len(COFFEE) // 2],
         "text.jpg": b"this is a text, whatever it is called",
     }
     for name, data in made.items():
@@ -201,7 +201,7 @@ def test_many_photos_can_be_stopped(chromium, address, tmp_path):
 def test_captioning_can_be_stopped_and_a_late_click_harms_nothing(chromium, address, tmp_path, size):
     paths = [tmp_path / f"{number:02}.jpg" for number in range(50)]
     for path in paths:
-        path.write_bytes(ROCKET)
+        path.write_bytes(COFFEE)
     with visit(chromium, address, size=size) as page:
         upload(page, *paths)
         # In the page itself: on a busy machine the moment would be over before it is told.
@@ -293,17 +293,17 @@ def test_every_widget_has_a_name(chromium, address):
 def test_visitors_do_not_see_each_others_photos(chromium, address, captioner):
     with visit(chromium, address) as one, visit(chromium, address) as other:
         one.get_by_role("button", name="Cat", exact=True).click()
-        other.get_by_role("button", name="Rocket", exact=True).click()
-        for page, name in ((one, "cat.jpg"), (other, "rocket.jpg")):
+        other.get_by_role("button", name="Coffee", exact=True).click()
+        for page, name in ((one, "cat.jpg"), (other, "coffee.jpg")):
             assert caption(card(page, 1)) == captioner.caption(EXAMPLES / name, n=3)[0].text
             assert page.locator("[class*=st-key-card-]").count() == 1
 
 
 def test_every_file_of_a_drop_is_captioned_or_stays_named_with_its_reason(chromium, address, tmp_path):
     drop = {
-        "good.jpg": ROCKET,
-        "noending": ROCKET,
-        "toolarge.jpg": ROCKET + bytes(22 << 20),
+        "good.jpg": COFFEE,
+        "noending": COFFEE,
+        "toolarge.jpg": COFFEE + bytes(22 << 20),
         "livephoto.mov": b"\0\0\0\x14ftypqt  " + bytes(200),
         "report.pdf": b"%PDF-1.4 nothing",
     }

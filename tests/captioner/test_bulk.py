@@ -59,7 +59,7 @@ def test_every_photo_has_its_caption_once_whatever_is_lost(folder, tmp_path, mon
     assert [row["id"] for row in found] == expected and expected[6] == "a/z\\xff\u2028.jpg"
     assert found[6]["captions"][0]["text"] == texts["cat"]
     for row in (*found[:6], *found[7:-2]):
-        assert row["captions"][0]["text"] == texts[NAMES[int(row["id"][2:4]) % 4]]
+        assert row["captions"][0]["text"] == texts[NAMES[int(row["id"][2:4]) % len(NAMES)]]
     broken, null = [json.loads(line) for line in (out / "failures.jsonl").read_text().splitlines()]
     assert broken["id"] == "broken.png" and "picture" in broken["error"]
     assert null == {"id": "null", "error": "picture: cannot be read: embedded null byte"}
@@ -124,7 +124,7 @@ def test_without_a_cluster_nothing_is_begun(folder, tmp_path, monkeypatch):
 @pytest.mark.alone
 def test_killed_in_the_middle_it_goes_on_and_a_table_comes_out(folder, tmp_path):
     for place in range(60):
-        shutil.copy(EXAMPLES / f"{NAMES[place % 4]}.jpg", folder / f"more{place:02d}.jpg")
+        shutil.copy(EXAMPLES / f"{NAMES[place % len(NAMES)]}.jpg", folder / f"more{place:02d}.jpg")
     out = tmp_path / "out"
     command = [
         sys.executable,
@@ -180,7 +180,7 @@ def test_a_machine_of_the_cluster_dies_and_the_others_do_its_part(folder, tmp_pa
     from ray.cluster_utils import Cluster
 
     for place in range(100):
-        shutil.copy(EXAMPLES / f"{NAMES[place % 4]}.jpg", folder / f"more{place:03d}.jpg")
+        shutil.copy(EXAMPLES / f"{NAMES[place % len(NAMES)]}.jpg", folder / f"more{place:03d}.jpg")
     noticed = {
         "health_check_initial_delay_ms": 1000,
         "health_check_period_ms": 500,
@@ -215,7 +215,7 @@ def test_a_machine_of_the_cluster_dies_and_the_others_do_its_part(folder, tmp_pa
     captioner = Captioner.load()
     expected = {name: captioner.caption(EXAMPLES / f"{name}.jpg")[0].text for name in NAMES}
     assert all(
-        row["captions"][0]["text"] == expected[NAMES[int(row["id"][4:7]) % 4]]
+        row["captions"][0]["text"] == expected[NAMES[int(row["id"][4:7]) % len(NAMES)]]
         for row in found
         if row["id"].startswith("more")
     )

@@ -135,11 +135,10 @@ def test_odd_shapes_are_captioned(tiny):
 
 def test_the_model_in_the_box_sees_what_is_in_the_examples(box):
     found = {path.stem: box.caption(path, n=5) for path in sorted(EXAMPLES.glob("*.jpg"))}
-    assert set(found) == {"astronaut", "cat", "coffee", "rocket"}
-    # It was trained on people and dogs; a cat is an animal to it, and an astronaut wears a suit.
-    assert any(word in caption.words for caption in found["cat"] for word in ("cat", "dog", "animal"))
-    assert any(w in c.words for c in found["astronaut"] for w in ("man", "woman", "boy", "girl", "person"))
-    assert len({captions[0].text for captions in found.values()}) == 4
+    assert set(found) == {"cat", "coffee", "photographer"}
+    for name, words in (("cat", {"cat"}), ("coffee", {"cup", "coffee"}), ("photographer", {"man", "camera"})):
+        assert words & set(found[name][0].words)
+    assert len({captions[0].text for captions in found.values()}) == 3
     assert all(caption.finished for captions in found.values() for caption in captions)
 
 
@@ -250,7 +249,7 @@ def test_who_reads_slowly_keeps_nobody_waiting(tiny, pictures):
 
 @pytest.fixture(scope="module")
 def frames() -> list[Image.Image]:
-    """The four examples in one size, as an animation's frames."""
+    """The examples in one size, as an animation's frames."""
     return [Image.open(path).convert("RGB").resize((320, 240)) for path in sorted(EXAMPLES.glob("*.jpg"))]
 
 
@@ -371,7 +370,7 @@ def test_a_file_that_is_open_as_text_is_the_programs_mistake(box):
 def test_a_file_that_an_iterator_overwrites_is_captioned_as_it_was(tmp_path):
     """As a camera's snapshot, which has one name."""
     captioner, path = Captioner.load(), tmp_path / "now.jpg"
-    names = ["astronaut", "cat", "coffee", "rocket"] * 5
+    names = ["cat", "coffee", "photographer"] * 7
     expected = {name: captioner.caption(EXAMPLES / f"{name}.jpg")[0].text for name in set(names)}
 
     def snapshots():

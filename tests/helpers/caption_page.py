@@ -5,7 +5,7 @@ from html import unescape
 
 from tests.helpers.paths import EXAMPLES
 
-ROCKET = (EXAMPLES / "rocket.jpg").read_bytes()
+COFFEE = (EXAMPLES / "coffee.jpg").read_bytes()
 
 
 def upload(page, *files):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tests.helpers.paths import EXAMPLES
 
-NAMES = ("astronaut", "cat", "coffee", "rocket")
+NAMES = ("cat", "coffee", "photographer")
 
 
 def photo(name: str) -> bytes:
@@ -17,7 +17,7 @@ def photo_folder(photos: Path) -> Path:
     for place in range(12):
         path = photos / ("a" if place % 2 else "b") / f"{place:02d}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(photo(NAMES[place % 4]))
+        path.write_bytes(photo(NAMES[place % len(NAMES)]))
     (photos / "broken.png").write_bytes(b"no picture")
     (photos / "notes.txt").write_text("nothing")
     return photos

@@ -15,7 +15,7 @@ from captioner.data.examples import load_dataset
 from captioner.network.decoding import Caption
 from captioner.report.exports import training_set
 from tests.helpers.app_pages import opened
-from tests.helpers.caption_page import EXAMPLES, ROCKET, WORDS, album, group, pictures, press, said, upload
+from tests.helpers.caption_page import COFFEE, EXAMPLES, WORDS, album, group, pictures, press, said, upload
 
 
 @pytest.fixture(scope="module")
@@ -70,16 +70,16 @@ def training_button(page):
 
 
 def test_a_corrected_caption_counts_and_becomes_training_data(page, tmp_path):
-    press(press(page, "Cat"), "Rocket")
+    press(press(page, "Cat"), "Coffee")
     assert training_button(page).proto.disabled
-    correct(page, "  a rocket on its\n *launch pad* , at night ")
-    text = "a rocket on its *launch pad* , at night"
+    correct(page, "  a coffee on its\n *own saucer* , at night ")
+    text = "a coffee on its *own saucer* , at night"
     assert said(page)[0] == text and pictures(page, text)
     assert not training_button(page).proto.disabled and not page.text_area, "the window is closed"
     with zipfile.ZipFile(io.BytesIO(training_set(album(page).corrected()))) as archive:
         archive.extractall(tmp_path)
     (example,) = load_dataset(tmp_path).examples
-    assert (example.id, example.captions) == ("rocket.jpg", (text,))
+    assert (example.id, example.captions) == ("coffee.jpg", (text,))
     page.slider(key="caption-count").set_value(2).run()
     assert said(page)[0] == text, "a correction outlives new captions"
     correct(page, "")
@@ -102,7 +102,7 @@ def test_a_correction_is_one_of_the_captions_to_choose_from(page):
 
 
 def test_all_photos_are_removed_only_when_asked_once_more(page):
-    press(press(page, "Cat"), "Rocket")
+    press(press(page, "Cat"), "Coffee")
     (window,) = [found for found in page.get("popover") if found.proto.popover.label == "Remove all"]
     assert [button.label for button in window.button] == ["Remove all"]
     assert [button.label for button in page.button].count("Remove all") == 1, "none outside of it"
@@ -119,7 +119,7 @@ def test_of_an_animation_it_is_said_that_the_first_frame_was_read(page):
 
 
 def test_a_quotation_mark_in_a_name_is_one_again(page):
-    upload(page, ("my %22best%22 50%.jpg", ROCKET))  # as browsers send it
+    upload(page, ("my %22best%22 50%.jpg", COFFEE))  # as browsers send it
     assert album(page).photos[0].name == 'my "best" 50%.jpg'
 
 
@@ -128,7 +128,7 @@ def test_the_settings_make_way_for_the_photos(page):
     press(page, "Cat")
     (place,) = [found for found in page.expander if found.label == "Examples and camera"]
     assert not place.proto.expanded and not place.get("image")
-    press(page, "Rocket")
+    press(page, "Coffee")
     assert len(said(page)) == 2
 
 

@@ -77,7 +77,7 @@ def test_a_bad_photo_disturbs_nobody_else(roomy, captioner):
 
 
 def test_a_tab_closed_in_the_middle_gives_its_place_back(address, captioner):
-    photo = photos()[3]
+    photo = photos()[1]
     with Visitor(address) as gone:
         upload(gone, {f"{number}.jpg": photo for number in range(40)}, wait=False)
         while not any("Captioning" in bar.proto.text for bar in gone.all("progress")):
@@ -93,7 +93,7 @@ def test_a_tab_closed_in_the_middle_gives_its_place_back(address, captioner):
 def test_a_word_that_comes_twice_is_two_words(roomy):
     """A name that two choices share would be the last one's for Streamlit."""
     with Visitor(roomy) as tab:
-        upload(tab, {"rocket.jpg": photos()[3]})
+        upload(tab, {"coffee.jpg": photos()[1]})
         words = tab.find("button_group", "Where the model looked for each word")
         names = [option.content for option in words.proto.options]
         assert [name.strip("\u200b") for name in names] == cards(tab)[0].best.split()

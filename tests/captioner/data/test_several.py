@@ -7,10 +7,8 @@ import pytest
 from captioner.data.examples import load_dataset
 from captioner.data.several import load_datasets
 from captioner.pictures.load import load_image
-from tests.helpers.paths import EXAMPLES
+from tests.helpers.paths import PHOTOS
 from textgen.errors import UserError
-
-PHOTOS = sorted(EXAMPLES.glob("*.jpg"))
 
 
 def folder(path, **pictures):

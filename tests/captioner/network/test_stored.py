@@ -8,7 +8,7 @@ import pytest
 
 from captioner import Captioner
 from captioner.network.stored import KIND
-from tests.helpers.paths import EXAMPLES, ROOT
+from tests.helpers.paths import EXAMPLES, PHOTOS, ROOT
 from textgen.storage.bundle import read_header
 
 OLD = (
@@ -29,9 +29,9 @@ def old(tmp_path_factory):
 def test_a_model_of_format_1_captions_as_it_did(old, engine):
     folder, told = old
     assert read_header(folder, KIND)["format"] == 1
-    captioner = Captioner.load(folder, engine)
+    captioner, photos = Captioner.load(folder, engine), {path.stem: path for path in PHOTOS}
     for photo, expected in told[engine].items():
-        found = captioner.caption(EXAMPLES / f"{photo}.jpg", n=3)
+        found = captioner.caption(photos[photo], n=3)
         assert [caption.text for caption in found] == [text for text, _ in expected]
         # How 8 bits are rounded may depend on the processor.
         np.testing.assert_allclose(

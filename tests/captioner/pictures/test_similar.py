@@ -6,9 +6,8 @@ from PIL import Image, ImageEnhance
 
 from captioner.pictures.load import load_image
 from captioner.pictures.similar import SAME, copies, difference_hash, difference_hashes
-from tests.helpers.paths import EXAMPLES
+from tests.helpers.paths import PHOTOS
 
-PHOTOS = sorted(EXAMPLES.glob("*.jpg"))
 CHANGES = {
     "another format": lambda image: image,
     "half as large": lambda image: image.resize((image.width // 2, image.height // 2)),
