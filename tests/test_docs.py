@@ -118,6 +118,7 @@ def folder(tmp_path, monkeypatch):
     """The working folder, with what the documents name; `shared` lies beside it, where we have it."""
     here = tmp_path / "here"
     shutil.copytree(EXAMPLES, here / "captioner" / "examples")
+    shutil.copytree(ROOT / "docs", here / "docs")
     shutil.copy(EXAMPLES / "photographer.jpg", here / "my.jpg")
     if SHARED.is_dir():
         (tmp_path / "shared").symlink_to(SHARED)

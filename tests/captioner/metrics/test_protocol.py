@@ -181,23 +181,23 @@ def strings(captions, references):
     return 100 * corpus_bleu([list(map(str.lower, five)) for five in references], captions)
 
 
-# What becomes of the 24.45 of the model in the box.
+# What becomes of the 24.83 of the model in the box.
 MISTAKES = {
-    marked: 29.18,
-    stopped: 25.66,
-    cased: 20.58,
-    sacrebleu_defaults: 20.34,
-    mean_of_sentences: 13.58,
-    smoothed_sentences: 33.65,
-    one_reference: 8.57,
-    strings: 69.81,
+    marked: 29.59,
+    stopped: 25.98,
+    cased: 20.91,
+    sacrebleu_defaults: 20.48,
+    mean_of_sentences: 13.68,
+    smoothed_sentences: 34.04,
+    one_reference: 8.3,
+    strings: 69.73,
 }
 
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.__name__)
 def test_a_mistake_costs_what_the_table_says(mistake, system):
     captions, references, true = system
-    assert true == pytest.approx(24.45, abs=0.05)
+    assert true == pytest.approx(24.83, abs=0.05)
     assert mistake(captions, references) == pytest.approx(MISTAKES[mistake], abs=0.05)
 
 

@@ -90,7 +90,11 @@ def test_what_it_needs_is_said(tiny_model, narrow, shapes, tiny_settings, tmp_pa
     for other in ({}, {"start_from": narrow, "epochs": 1}, {"start_from": narrow, "scst_encoder_rate": 1e-5}):
         with pytest.raises(UserError, match="needs --start-from"):
             TrainConfig(**{**settings, **other})
-    with pytest.raises(UserError, match=r"its encoder is not in 8 bits.*captioner export"):
+    with pytest.raises(UserError, match=r"has no ONNX graphs.*captioner export"):
         train(shapes, tmp_path / "a", TrainConfig(**settings, start_from=tiny_model))
+    wide = shutil.copytree(tiny_model, tmp_path / "wide", ignore=shutil.ignore_patterns("training"))
+    assert main(["export", str(wide)]) == 0
+    with pytest.raises(UserError, match=r"its encoder is not in 8 bits.*captioner export"):
+        train(shapes, tmp_path / "a", TrainConfig(**settings, start_from=wide))
     with pytest.raises(UserError, match="96 is not the 64 pixels"):
         train(shapes, tmp_path / "b", TrainConfig(**{**settings, "image_size": 96}, start_from=narrow))
