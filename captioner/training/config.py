@@ -105,13 +105,8 @@ class TrainConfig:
             raise UserError(
                 f"scst_samples: {self.scst_samples} must be 2 or more: samples are compared with each other"
             )
-        others = (
-            self.epochs,
-            self.finetune_epochs,
-            self.scst_encoder_rate,
-            self.start_from is None,
-        )
-        if self.scst_rounded and any(others):
+        more = self.epochs or self.finetune_epochs or self.scst_encoder_rate
+        if self.scst_rounded and (more or self.start_from is None):
             raise UserError(
                 "scst_rounded: trains the decoder of a model alone: it needs --start-from, and --epochs 0, --finetune-epochs 0 "
                 "and no --scst-encoder-rate"

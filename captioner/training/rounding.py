@@ -13,8 +13,6 @@ from textgen.decoder.rnn import RNNDecoder
 from textgen.engine.onnx_weights import stored_steps
 
 T = TypeVar("T")
-Lend = Callable[[Callable[[RNNDecoder], T]], T]
-"""Calls a function with a decoder."""
 
 
 class RoundedDecoder(nn.Module):

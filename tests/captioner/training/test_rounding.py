@@ -85,15 +85,38 @@ def test_the_decoder_learns_upon_an_encoder_that_stays_as_it_is(narrow, shapes, 
     assert changed and all(name.startswith("decoder.") for name in changed)
 
 
+@pytest.mark.slow
+def test_an_average_of_rounded_decoders_keeps_the_encoder(
+    narrow, tiny_model, shapes, tiny_settings, tmp_path
+):
+    settings = {**tiny_settings, "epochs": 0, "finetune_epochs": 0, "scst_epochs": 0, "graphs": "int8"}
+    settings |= {"start_from": narrow, "scst_rounded": True, "average_with": tiny_model, "average_share": 0.5}
+    metrics = train(shapes, tmp_path / "next", TrainConfig(**settings, beat_start=False))
+    assert metrics["share"] == 0.5
+    assert len((tmp_path / "next" / "training" / "log.jsonl").read_text().splitlines()) == 1
+    before, after = (load_file(folder / WEIGHTS) for folder in (narrow, tmp_path / "next"))
+    assert all(
+        np.array_equal(before[name], after[name]) for name in before if not name.startswith("decoder.")
+    )
+    bias, ours, theirs = (
+        load_file(folder / WEIGHTS)["decoder.output_bias"]
+        for folder in (tmp_path / "next", narrow, tiny_model)
+    )
+    assert np.allclose(bias, (ours.astype(np.float32) + theirs) / 2, atol=1e-3)
+
+
 def test_what_it_needs_is_said(tiny_model, narrow, shapes, tiny_settings, tmp_path):
     settings = {**tiny_settings, "epochs": 0, "finetune_epochs": 0, "scst_rounded": True}
     for other in ({}, {"start_from": narrow, "epochs": 1}, {"start_from": narrow, "scst_encoder_rate": 1e-5}):
         with pytest.raises(UserError, match="needs --start-from"):
             TrainConfig(**{**settings, **other})
+    with pytest.raises(UserError, match="average_share: "):
+        TrainConfig(**{**settings, "scst_rounded": False}, average_share=0.5)
     with pytest.raises(UserError, match=r"has no ONNX graphs.*captioner export"):
         train(shapes, tmp_path / "a", TrainConfig(**settings, start_from=tiny_model))
-    wide = shutil.copytree(tiny_model, tmp_path / "wide", ignore=shutil.ignore_patterns("training"))
-    assert main(["export", str(wide)]) == 0
+    wide = shutil.copytree(narrow, tmp_path / "wide")
+    (wide / "encoder8.onnx").rename(wide / "encoder.onnx")
+    (wide / "model.json").write_text((wide / "model.json").read_text().replace('"encoder8"', '"encoder"'))
     with pytest.raises(UserError, match=r"its encoder is not in 8 bits.*captioner export"):
         train(shapes, tmp_path / "a", TrainConfig(**settings, start_from=wide))
     with pytest.raises(UserError, match="96 is not the 64 pixels"):
