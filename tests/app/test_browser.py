@@ -303,7 +303,7 @@ def test_every_file_of_a_drop_is_captioned_or_stays_named_with_its_reason(chromi
     drop = {
         "good.jpg": COFFEE,
         "noending": COFFEE,
-        "toolarge.jpg": COFFEE + bytes(22 << 20),
+        "toolarge.jpg": COFFEE.ljust(22 << 20, b"\0"),
         "livephoto.mov": b"\0\0\0\x14ftypqt  " + bytes(200),
         "report.pdf": b"%PDF-1.4 nothing",
     }

@@ -249,7 +249,7 @@ def test_a_models_report_is_that_of_the_command_line(model_page, photos, tmp_pat
     )
     found = the_report(model_page)
     same(found.report, expected)
-    assert found.page.count("data:image/jpeg;base64,") == 4 and "data-look" in found.page
+    assert found.page.count("data:image/jpeg;base64,") == 3 and "data-look" in found.page
 
 
 def test_both_ways_keep_their_own_report(model_page, photos, files):
