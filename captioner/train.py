@@ -23,14 +23,7 @@ from captioner.network.encoder import pretrained_encoder
 from captioner.network.export import calibration_pixels, encoder_in_8_bits, export_model, export_upon
 from captioner.network.eyes import Eyes
 from captioner.network.model import CaptionModel
-from captioner.network.stored import (
-    BOX,
-    KIND,
-    model_header,
-    read_model,
-    stored_eyes,
-    write_model,
-)
+from captioner.network.stored import BOX, KIND, model_header, read_model, stored_eyes, write_model
 from captioner.training.batches import caption_ids
 from captioner.training.config import TrainConfig
 from captioner.training.phases import (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -142,6 +143,17 @@ def tiny_model(shapes, tiny_settings, tmp_path_factory) -> Path:
 
     folder = tmp_path_factory.mktemp("models") / "tiny"
     train(shapes, folder, TrainConfig(**tiny_settings))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def narrow_model(tiny_model, shapes, tmp_path_factory) -> Path:
+    """The tiny model with its encoder in 8 bits, as the command line makes it."""
+    from captioner.cli import main
+
+    folder = tmp_path_factory.mktemp("models") / "narrow"
+    shutil.copytree(tiny_model, folder, ignore=shutil.ignore_patterns("training"))
+    assert main(["export", str(folder), "--pictures", str(shapes)]) == 0
     return folder
 
 

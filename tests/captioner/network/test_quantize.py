@@ -7,7 +7,6 @@ import pytest
 from safetensors.numpy import load_file
 
 from captioner import Captioner
-from captioner.cli import main
 from captioner.network import export, quantize
 from captioner.network.encoder import build_encoder
 from captioner.network.export import export_model
@@ -26,50 +25,41 @@ def pixels(shapes):
     return np.stack([picture_pixels(path, 64) for path in sorted((shapes / "Images").iterdir())])
 
 
-@pytest.fixture(scope="module")
-def folder(tiny_model, shapes, tmp_path_factory):
-    """The tiny model with its encoder in 8 bits, as the command line makes it."""
-    made = tmp_path_factory.mktemp("models") / "narrow"
-    shutil.copytree(tiny_model, made, ignore=shutil.ignore_patterns("training"))
-    assert main(["export", str(made), "--pictures", str(shapes)]) == 0
-    return made
-
-
 # Of random weights, whose features are small: a trained encoder comes to 0.99.
 
 
-def test_contexts_are_nearly_the_same_and_not_quite(tiny_model, folder, pixels):
+def test_contexts_are_nearly_the_same_and_not_quite(tiny_model, narrow_model, pixels):
     wide = Captioner.load(tiny_model, "torch").encode(pixels[:8])
-    narrow = Captioner.load(folder, "onnx").encode(pixels[:8])
+    narrow = Captioner.load(narrow_model, "onnx").encode(pixels[:8])
     assert np.corrcoef(wide.ravel(), narrow.ravel())[0, 1] > 0.8
     assert np.abs(wide - narrow).max() > 1e-4
 
 
-def test_captions_are_mostly_the_same(tiny_model, folder, shapes):
+def test_captions_are_mostly_the_same(tiny_model, narrow_model, shapes):
     paths = sorted((shapes / "Images").iterdir())
-    captioners = Captioner.load(tiny_model, "torch"), Captioner.load(folder, "onnx")
+    captioners = Captioner.load(tiny_model, "torch"), Captioner.load(narrow_model, "onnx")
     said = [[found[0].text for found in captioner.caption(paths)] for captioner in captioners]
     assert np.mean([one == other for one, other in zip(*said, strict=True)]) > 0.5  # chance is an eighth
 
 
-def test_its_weights_are_stored_in_8_bits_but_for_the_first_convolutions(tiny_model, folder):
-    arrays = load_file(folder / bundle.WEIGHTS)
+def test_its_weights_are_stored_in_8_bits_but_for_the_first_convolutions(tiny_model, narrow_model):
+    arrays = load_file(narrow_model / bundle.WEIGHTS)
     convolutions = {name: a for name, a in arrays.items() if name.startswith("encoder.") and a.ndim == 4}
     wide = [name for name, array in convolutions.items() if array.dtype != np.int8]
     assert len(wide) == 2 and len(convolutions) > 20
     for name, array in convolutions.items():
         if name not in wide:
             assert arrays[name + SCALE].shape == (len(array),) and np.abs(array).max() <= 127
-    sizes = [(path / bundle.WEIGHTS).stat().st_size for path in (tiny_model, folder)]
+    sizes = [(path / bundle.WEIGHTS).stat().st_size for path in (tiny_model, narrow_model)]
     assert sizes[1] < 0.6 * sizes[0]
 
 
-def test_a_batch_equals_singles_and_torch_reads_the_same_weights(folder, pixels):
-    captioner = Captioner.load(folder, "onnx")
+def test_a_batch_equals_singles_and_torch_reads_the_same_weights(narrow_model, pixels):
+    captioner = Captioner.load(narrow_model, "onnx")
     together = captioner.encode(pixels[:5])
     for place in range(5):
         assert np.abs(captioner.encode(pixels[place : place + 1])[0] - together[place]).max() < 1e-4
-    by_torch = Captioner.load(folder, "torch").encode(pixels[:5])
+    by_torch = Captioner.load(narrow_model, "torch").encode(pixels[:5])
     assert np.corrcoef(by_torch.ravel(), together.ravel())[0, 1] > 0.8
 
 
@@ -95,16 +85,16 @@ def test_features_go_into_the_bridge_as_the_bytes_they_are(tiny_model, pixels, t
     assert np.abs(old).max() > 0 and np.abs(old - new).max() < 1e-5 * np.abs(old).max()
 
 
-def test_other_graphs_of_packed_weights_are_float32_again(folder, pixels, tmp_path):
-    again = shutil.copytree(folder, tmp_path / "again")
+def test_other_graphs_of_packed_weights_are_float32_again(narrow_model, pixels, tmp_path):
+    again = shutil.copytree(narrow_model, tmp_path / "again")
     export_model(again, "float32")
     assert not (again / f"{ENCODER_INT8}.onnx").exists() and (again / "encoder.onnx").exists()
     found = Captioner.load(again, "onnx").encode(pixels[:4])
     assert np.allclose(found, Captioner.load(again, "torch").encode(pixels[:4]), atol=1e-3)
 
 
-def test_a_graph_that_is_missing_is_named(folder, tmp_path):
-    torn = shutil.copytree(folder, tmp_path / "torn")
+def test_a_graph_that_is_missing_is_named(narrow_model, tmp_path):
+    torn = shutil.copytree(narrow_model, tmp_path / "torn")
     (torn / f"{ENCODER_INT8}.onnx").unlink()
     with pytest.raises(UserError, match=rf"{ENCODER_INT8}\.onnx cannot be read"):
         Captioner.load(torn, "onnx")

@@ -8,7 +8,6 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
-from captioner.cli import main
 from captioner.train import train
 from captioner.training.config import TrainConfig
 from captioner.training.rounding import RoundedDecoder
@@ -63,61 +62,63 @@ def test_gradients_go_straight_through_the_rounding(decoder):
         assert torch.allclose(found[name], parameter.grad, atol=1e-4), name
 
 
-@pytest.fixture(scope="module")
-def narrow(tiny_model, shapes, tmp_path_factory):
-    """The tiny model with its encoder in 8 bits."""
-    made = tmp_path_factory.mktemp("models") / "narrow"
-    shutil.copytree(tiny_model, made, ignore=shutil.ignore_patterns("training"))
-    assert main(["export", str(made), "--pictures", str(shapes)]) == 0
-    return made
-
-
 @pytest.mark.slow
-def test_the_decoder_learns_upon_an_encoder_that_stays_as_it_is(narrow, shapes, tiny_settings, tmp_path):
+def test_the_decoder_learns_upon_an_encoder_that_stays_as_it_is(
+    narrow_model, shapes, tiny_settings, tmp_path
+):
     settings = {**tiny_settings, "epochs": 0, "finetune_epochs": 0, "scst_epochs": 15, "scst_samples": 5}
-    settings |= {"scst_rate": 5e-3, "graphs": "int8", "start_from": narrow, "scst_rounded": True}
+    settings |= {"scst_rate": 5e-3, "graphs": "int8", "start_from": narrow_model, "scst_rounded": True}
     train(shapes, tmp_path / "next", TrainConfig(**settings, beat_start=False))
     lines = (tmp_path / "next" / "training" / "log.jsonl").read_text().splitlines()
     rewards = [json.loads(line)["reward"] for line in lines]
     assert sum(rewards[-3:]) / 3 > 1.5 * rewards[0]
-    before, after = (load_file(folder / WEIGHTS) for folder in (narrow, tmp_path / "next"))
+    before, after = (load_file(folder / WEIGHTS) for folder in (narrow_model, tmp_path / "next"))
     changed = {name for name in before if not np.allclose(before[name], after[name], atol=1e-3)}
     assert changed and all(name.startswith("decoder.") for name in changed)
 
 
 @pytest.mark.slow
 def test_an_average_of_rounded_decoders_keeps_the_encoder(
-    narrow, tiny_model, shapes, tiny_settings, tmp_path
+    narrow_model, tiny_model, shapes, tiny_settings, tmp_path
 ):
     settings = {**tiny_settings, "epochs": 0, "finetune_epochs": 0, "scst_epochs": 0, "graphs": "int8"}
-    settings |= {"start_from": narrow, "scst_rounded": True, "average_with": tiny_model, "average_share": 0.5}
+    settings |= {
+        "start_from": narrow_model,
+        "scst_rounded": True,
+        "average_with": tiny_model,
+        "average_share": 0.5,
+    }
     metrics = train(shapes, tmp_path / "next", TrainConfig(**settings, beat_start=False))
     assert metrics["share"] == 0.5
     assert len((tmp_path / "next" / "training" / "log.jsonl").read_text().splitlines()) == 1
-    before, after = (load_file(folder / WEIGHTS) for folder in (narrow, tmp_path / "next"))
+    before, after = (load_file(folder / WEIGHTS) for folder in (narrow_model, tmp_path / "next"))
     assert all(
         np.array_equal(before[name], after[name]) for name in before if not name.startswith("decoder.")
     )
     bias, ours, theirs = (
         load_file(folder / WEIGHTS)["decoder.output_bias"]
-        for folder in (tmp_path / "next", narrow, tiny_model)
+        for folder in (tmp_path / "next", narrow_model, tiny_model)
     )
     assert np.allclose(bias, (ours.astype(np.float32) + theirs) / 2, atol=1e-3)
 
 
-def test_what_it_needs_is_said(tiny_model, narrow, shapes, tiny_settings, tmp_path):
+def test_what_it_needs_is_said(tiny_model, narrow_model, shapes, tiny_settings, tmp_path):
     settings = {**tiny_settings, "epochs": 0, "finetune_epochs": 0, "scst_rounded": True}
-    for other in ({}, {"start_from": narrow, "epochs": 1}, {"start_from": narrow, "scst_encoder_rate": 1e-5}):
+    for other in (
+        {},
+        {"start_from": narrow_model, "epochs": 1},
+        {"start_from": narrow_model, "scst_encoder_rate": 1e-5},
+    ):
         with pytest.raises(UserError, match="needs --start-from"):
             TrainConfig(**{**settings, **other})
     with pytest.raises(UserError, match="average_share: "):
         TrainConfig(**{**settings, "scst_rounded": False}, average_share=0.5)
     with pytest.raises(UserError, match=r"has no ONNX graphs.*captioner export"):
         train(shapes, tmp_path / "a", TrainConfig(**settings, start_from=tiny_model))
-    wide = shutil.copytree(narrow, tmp_path / "wide")
+    wide = shutil.copytree(narrow_model, tmp_path / "wide")
     (wide / "encoder8.onnx").rename(wide / "encoder.onnx")
     (wide / "model.json").write_text((wide / "model.json").read_text().replace('"encoder8"', '"encoder"'))
     with pytest.raises(UserError, match=r"its encoder is not in 8 bits.*captioner export"):
         train(shapes, tmp_path / "a", TrainConfig(**settings, start_from=wide))
     with pytest.raises(UserError, match="96 is not the 64 pixels"):
-        train(shapes, tmp_path / "b", TrainConfig(**{**settings, "image_size": 96}, start_from=narrow))
+        train(shapes, tmp_path / "b", TrainConfig(**{**settings, "image_size": 96}, start_from=narrow_model))
