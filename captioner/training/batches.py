@@ -7,7 +7,7 @@ a resumed run sees exactly what the uninterrupted one would have.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -30,7 +30,7 @@ class CaptionBatch:
     """B pictures with N captions, those of a picture together: this process's `rows` of the batch's pictures.
 
     A picture has from one caption to many. With equal weights those with many would dominate, with equal pictures the
-    few captions of those with one: a caption of a picture that has n in the batch weighs n ** -0.5, between the two.
+    few captions of those with one: a caption of a picture that has n in the batch weighs n ** -power, by default between the two.
     """
 
     indices: np.ndarray  # (B,) places in the split
@@ -46,18 +46,24 @@ class CaptionBatch:
 
 def caption_ids(example: Example, tokenizer: Tokenizer, max_length: int) -> list[list[int]]:
     """Ids of each caption, cut to `max_length` words and then without the end token, which it never reached."""
-    encoded = (tokenizer.encode(caption) for caption in example.captions)
+    return ids_of(example.captions, tokenizer, max_length)
+
+
+def ids_of(sentences: Iterable[str], tokenizer: Tokenizer, max_length: int) -> list[list[int]]:
+    """As `caption_ids`, of any sentences."""
+    encoded = map(tokenizer.encode, sentences)
     return [ids[:max_length] if len(ids) > max_length else [*ids, EOS] for ids in encoded]
 
 
 class _CaptionBatches(ABC):
     """Order, captions and read-ahead; subclasses fetch the pictures."""
 
-    def __init__(self, ids: CaptionIds, batch: int, captions: int, seed: int):
+    def __init__(self, ids: CaptionIds, batch: int, captions: int, seed: int, power: float = 0.5):
         """`ids`: of each picture, its captions. `batch` pictures with at most `captions` each make a step."""
         self._ids = ids
         self._batch = min(batch, len(ids))
         self._captions = captions
+        self._power = power
         self._seed = seed
 
     def __len__(self) -> int:
@@ -82,7 +88,7 @@ class _CaptionBatches(ABC):
                 inputs[first:end],
                 targets[first:end],
                 np.repeat(np.arange(len(own)), own),
-                np.repeat(own**-0.5, own).astype(np.float32),
+                np.repeat(own.astype(float) ** -self._power, own).astype(np.float32),
                 mine,
                 Rows(first, end, len(inputs), mine.counted),
             )
@@ -100,9 +106,17 @@ class _CaptionBatches(ABC):
 class FeatureBatches(_CaptionBatches):
     """Cached features, each picture as it is or mirrored."""
 
-    def __init__(self, features: np.ndarray, ids: CaptionIds, batch: int, captions: int, seed: int):
+    def __init__(
+        self,
+        features: np.ndarray,
+        ids: CaptionIds,
+        batch: int,
+        captions: int,
+        seed: int,
+        power: float = 0.5,
+    ):
         """`features` (pictures, views, L, D): a view is drawn at random."""
-        super().__init__(ids, batch, captions, seed)
+        super().__init__(ids, batch, captions, seed, power)
         self._features = features
 
     def _pictures(self, indices: np.ndarray, rng: np.random.Generator, mine: slice) -> np.ndarray:
@@ -122,9 +136,10 @@ class PictureBatches(_CaptionBatches):
         seed: int,
         size: int,
         smallest: float,
+        power: float = 0.5,
     ):
         """`size`: pixels a side; `smallest`: the least share of a picture's area that a crop keeps."""
-        super().__init__(ids, batch, captions, seed)
+        super().__init__(ids, batch, captions, seed, power)
         self._examples = examples
         self._size = size
         self._smallest = smallest

@@ -25,6 +25,7 @@ from captioner.training.batches import CaptionBatch, FeatureBatches, PictureBatc
 from captioner.training.config import TrainConfig
 from captioner.training.features import CachedFeatures
 from captioner.training.rounding import RoundedDecoder
+from captioner.training.sentences import Sentences
 from textgen.decoder.rnn import RNNDecoder
 from textgen.decoding.generate import generate
 from textgen.decoding.settings import Constraints, SamplingConfig
@@ -64,6 +65,7 @@ class Run:
     device: torch.device
     size: int  # pixels a side of the pictures
     eyes: Eyes | None = None  # in 8 bits, where the decoder is to learn what it will be computed as
+    sentences: Sentences | None = None
     best_score: float = -1.0
     dev_pixels: np.ndarray | None = None
 
@@ -83,11 +85,13 @@ def cross_entropy(run: Run, folder: Path, keep: Keep, resume: bool) -> dict[str,
     config, model = run.config, run.model
     cache = CachedFeatures(run.folder.state / "features", model.encoder, run.size)
     features = {name: cache.of(getattr(run, name), flip=name == "train") for name in ("train", "dev")}
-    batches = FeatureBatches(features["train"], run.train_ids, config.batch, config.captions, config.seed)
+    batches = FeatureBatches(
+        features["train"], run.train_ids, config.batch, config.captions, config.seed, config.caption_power
+    )
 
     def loss(batch: CaptionBatch, step: int) -> tuple[Tensor, dict[str, float]]:
         context = model.bridge(torch.from_numpy(batch.pictures).to(run.device).float())
-        return _caption_loss(model.decoder, context, batch, config.label_smoothing), {}
+        return _spoken_loss(run, context, batch, (config.seed, step)), {}
 
     def dev_contexts(start: int, end: int) -> Tensor:
         return model.bridge(torch.tensor(features["dev"][start:end, 0]).to(run.device).float())
@@ -103,7 +107,7 @@ def fine_tuning(run: Run, folder: Path, keep: Keep, resume: bool) -> dict[str, f
     batches = _picture_batches(run, config.seed + 1)
 
     def loss(batch: CaptionBatch, step: int) -> tuple[Tensor, dict[str, float]]:
-        return _caption_loss(model.decoder, run.see(batch.pictures), batch, config.label_smoothing), {}
+        return _spoken_loss(run, run.see(batch.pictures), batch, (config.seed + 1, step)), {}
 
     groups = _groups(model, config.finetune_encoder_rate, config.finetune_rate, config.frozen_layers)
     fit_config = FitConfig(config.finetune_epochs, seed=config.seed + 1, ema_decay=config.ema)
@@ -242,7 +246,14 @@ def _fit(
 def _picture_batches(run: Run, seed: int) -> PictureBatches:
     config = run.config
     return PictureBatches(
-        run.train, run.train_ids, config.batch, config.captions, seed, run.size, config.crop
+        run.train,
+        run.train_ids,
+        config.batch,
+        config.captions,
+        seed,
+        run.size,
+        config.crop,
+        config.caption_power,
     )
 
 
@@ -253,6 +264,15 @@ def _groups(
     model.encoder.requires_grad_(encoder_rate > 0)
     model.encoder.freeze(frozen_layers)
     return [(model.encoder, encoder_rate), (model.bridge, rate), (model.decoder, rate)]
+
+
+def _spoken_loss(run: Run, context: Tensor, batch: CaptionBatch, step: tuple[int, int]) -> Tensor:
+    """Of the captions of `batch` and, where there are sentences without pictures, a share of that of some of them."""
+    config, decoder = run.config, run.model.decoder
+    loss = _caption_loss(decoder, context, batch, config.label_smoothing)
+    if run.sentences is None:
+        return loss
+    return loss + config.sentence_share * run.sentences.loss(decoder, context, step, config.label_smoothing)
 
 
 def _caption_loss(

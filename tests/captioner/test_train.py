@@ -355,13 +355,14 @@ def test_a_crop_of_everything_is_the_whole_picture():
 # --- pictures with few and many captions, and several data sets
 
 
-def test_pictures_have_between_one_and_as_many_captions_as_are_asked_for():
+@pytest.mark.parametrize("power", [0, 0.5, 1])
+def test_pictures_have_between_one_and_as_many_captions_as_are_asked_for(power):
     ids = [[[5, EOS]], [[6, EOS], [7, EOS]], [[n, EOS] for n in range(10, 17)]]
     features = np.zeros((3, 1, 4, 8), np.float16)
-    (batch,) = FeatureBatches(features, ids, batch=3, captions=5, seed=0).epoch(0, 0)
+    (batch,) = FeatureBatches(features, ids, batch=3, captions=5, seed=0, power=power).epoch(0, 0)
     counts = np.bincount(batch.owners, minlength=3)
     assert dict(zip(batch.indices.tolist(), counts.tolist(), strict=True)) == {0: 1, 1: 2, 2: 5}
-    assert np.allclose(batch.weights, counts[batch.owners] ** -0.5)
+    assert np.allclose(batch.weights, counts[batch.owners] ** -float(power))
     for place, index in enumerate(batch.indices):
         mine = [row[row != PAD].tolist() for row in batch.targets[batch.owners == place]]
         assert len({tuple(row) for row in mine}) == len(mine)  # none twice
