@@ -36,7 +36,6 @@ from captioner.training.phases import (
     fine_tuning,
     self_critical,
 )
-from captioner.training.sentences import Sentences
 from textgen.decoder.rnn import DecoderConfig, RNNDecoder
 from textgen.errors import Interrupted, UserError
 from textgen.storage import bundle
@@ -147,9 +146,7 @@ def _begun(
         say(f"{named(bad)}; left out")
         dataset = replace(dataset, examples=tuple(e for e in dataset.examples if e.id not in bad))
     run = _prepare(config, folder, dataset, device)
-    sentences = [(str(config.sentences), run.sentences.hash)] if run.sentences else []
-    names, hashes = zip((" ".join(map(str, data)), dataset.hash), *sentences, strict=True)
-    folder.begin(config, " ".join(names), " ".join(hashes))
+    folder.begin(config, " ".join(map(str, data)), dataset.hash)
     if first():
         text = json.dumps(bad, ensure_ascii=False)
         atomic_write(folder.state / _UNREADABLE, lambda file: file.write(text.encode()))
@@ -243,14 +240,7 @@ def _prepare(config: TrainConfig, folder: RunFolder, dataset: Dataset, device: t
         device,
         size,
         _eyes(config, size),
-        _sentences(config, tokenizer),
     )
-
-
-def _sentences(config: TrainConfig, tokenizer: Tokenizer) -> Sentences | None:
-    if config.sentences is None:
-        return None
-    return Sentences(config.sentences, tokenizer, config.max_length, config.batch)
 
 
 def _eyes(config: TrainConfig, size: int) -> Eyes | None:

@@ -7,7 +7,7 @@ a resumed run sees exactly what the uninterrupted one would have.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -30,7 +30,7 @@ class CaptionBatch:
     """B pictures with N captions, those of a picture together: this process's `rows` of the batch's pictures.
 
     A picture has from one caption to many. With equal weights those with many would dominate, with equal pictures the
-    few captions of those with one: a caption of a picture that has n in the batch weighs n ** -power, by default between the two.
+    few captions of those with one: a caption of a picture that has n in the batch weighs n ** -power, by default 0.5.
     """
 
     indices: np.ndarray  # (B,) places in the split
@@ -46,12 +46,7 @@ class CaptionBatch:
 
 def caption_ids(example: Example, tokenizer: Tokenizer, max_length: int) -> list[list[int]]:
     """Ids of each caption, cut to `max_length` words and then without the end token, which it never reached."""
-    return ids_of(example.captions, tokenizer, max_length)
-
-
-def ids_of(sentences: Iterable[str], tokenizer: Tokenizer, max_length: int) -> list[list[int]]:
-    """As `caption_ids`, of any sentences."""
-    encoded = map(tokenizer.encode, sentences)
+    encoded = (tokenizer.encode(caption) for caption in example.captions)
     return [ids[:max_length] if len(ids) > max_length else [*ids, EOS] for ids in encoded]
 
 
@@ -59,7 +54,8 @@ class _CaptionBatches(ABC):
     """Order, captions and read-ahead; subclasses fetch the pictures."""
 
     def __init__(self, ids: CaptionIds, batch: int, captions: int, seed: int, power: float = 0.5):
-        """`ids`: of each picture, its captions. `batch` pictures with at most `captions` each make a step."""
+        """`ids`: of each picture, its captions. `batch` pictures with at most `captions` each make a step; `power` is
+        that of `CaptionBatch`."""
         self._ids = ids
         self._batch = min(batch, len(ids))
         self._captions = captions

@@ -50,13 +50,9 @@ class TrainConfig:
     """Pictures a step."""
     captions: int = 5
     """Captions a picture and step, at most."""
-    sentences: Path | None = None
-    """File of sentences without pictures, one a line, that teach the decoder words and phrases beside its captions."""
-    sentence_share: float = 0.3
-    """How much their loss counts beside that of the captions."""
     caption_power: float = 0.5
-    """A caption of a picture that has n of them in a step weighs n to minus this power: at 0 all captions count alike, at 1 all
-    pictures."""
+    """A caption of a picture that has n of them in a step weighs n to minus this power, in cross-entropy and fine-tuning: at 0
+    all captions count alike, at 1 all pictures."""
     label_smoothing: float = 0.1
     """Share of the target spread over the vocabulary."""
     epochs: int = 8
@@ -118,13 +114,6 @@ class TrainConfig:
                 "scst_rounded: trains the decoder of a model alone: it needs --start-from, and --epochs 0, --finetune-epochs 0 "
                 "and no --scst-encoder-rate"
             )
-        if self.sentences and not (self.epochs or self.finetune_epochs):
-            raise UserError(
-                "sentences: are learnt in cross-entropy and fine-tuning, of which there are none; give --epochs or "
-                "--finetune-epochs"
-            )
-        if not 0 < self.sentence_share < float("inf"):
-            raise UserError(f"sentence_share: {self.sentence_share} must be above 0")
         if not 0 <= self.caption_power <= 1:
             raise UserError(
                 f"caption_power: {self.caption_power} is outside 0, where all captions count alike, to 1, where all "

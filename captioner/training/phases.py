@@ -25,7 +25,6 @@ from captioner.training.batches import CaptionBatch, FeatureBatches, PictureBatc
 from captioner.training.config import TrainConfig
 from captioner.training.features import CachedFeatures
 from captioner.training.rounding import RoundedDecoder
-from captioner.training.sentences import Sentences
 from textgen.decoder.rnn import RNNDecoder
 from textgen.decoding.generate import generate
 from textgen.decoding.settings import Constraints, SamplingConfig
@@ -65,7 +64,6 @@ class Run:
     device: torch.device
     size: int  # pixels a side of the pictures
     eyes: Eyes | None = None  # in 8 bits, where the decoder is to learn what it will be computed as
-    sentences: Sentences | None = None
     best_score: float = -1.0
     dev_pixels: np.ndarray | None = None
 
@@ -91,7 +89,7 @@ def cross_entropy(run: Run, folder: Path, keep: Keep, resume: bool) -> dict[str,
 
     def loss(batch: CaptionBatch, step: int) -> tuple[Tensor, dict[str, float]]:
         context = model.bridge(torch.from_numpy(batch.pictures).to(run.device).float())
-        return _spoken_loss(run, context, batch, (config.seed, step)), {}
+        return _caption_loss(model.decoder, context, batch, config.label_smoothing), {}
 
     def dev_contexts(start: int, end: int) -> Tensor:
         return model.bridge(torch.tensor(features["dev"][start:end, 0]).to(run.device).float())
@@ -107,7 +105,7 @@ def fine_tuning(run: Run, folder: Path, keep: Keep, resume: bool) -> dict[str, f
     batches = _picture_batches(run, config.seed + 1)
 
     def loss(batch: CaptionBatch, step: int) -> tuple[Tensor, dict[str, float]]:
-        return _spoken_loss(run, run.see(batch.pictures), batch, (config.seed + 1, step)), {}
+        return _caption_loss(model.decoder, run.see(batch.pictures), batch, config.label_smoothing), {}
 
     groups = _groups(model, config.finetune_encoder_rate, config.finetune_rate, config.frozen_layers)
     fit_config = FitConfig(config.finetune_epochs, seed=config.seed + 1, ema_decay=config.ema)
@@ -264,15 +262,6 @@ def _groups(
     model.encoder.requires_grad_(encoder_rate > 0)
     model.encoder.freeze(frozen_layers)
     return [(model.encoder, encoder_rate), (model.bridge, rate), (model.decoder, rate)]
-
-
-def _spoken_loss(run: Run, context: Tensor, batch: CaptionBatch, step: tuple[int, int]) -> Tensor:
-    """Of the captions of `batch` and, where there are sentences without pictures, a share of that of some of them."""
-    config, decoder = run.config, run.model.decoder
-    loss = _caption_loss(decoder, context, batch, config.label_smoothing)
-    if run.sentences is None:
-        return loss
-    return loss + config.sentence_share * run.sentences.loss(decoder, context, step, config.label_smoothing)
 
 
 def _caption_loss(

@@ -23,10 +23,6 @@ def test_two_processes_learn_what_one_does(shapes, tiny_settings, tmp_path):
     """
     settings = {**tiny_settings, "epochs": 2, "batch": 7, "dropout": 0.3, "feature_dropout": 0.2}
     settings |= {"precision": "float32", "graphs": "none", "scst_encoder_rate": 1e-6}
-    settings |= {"sentences": tmp_path / "sentences.txt"}
-    settings["sentences"].write_text(
-        "".join(f"a {word} circle\n" for word in ("red", "blue", "big", "green"))
-    )
     for count, name in ((1, "one"), (2, "two")):
         said = run(count, "captioner", "train", shapes, *flags(settings), "--out", tmp_path / name)
         assert said.count("the model is in") == 1

@@ -369,6 +369,12 @@ def test_pictures_have_between_one_and_as_many_captions_as_are_asked_for(power):
         assert all(row in ids[index] for row in mine)
 
 
+def test_captions_weigh_from_alike_to_as_many_as_their_pictures_have():
+    for power in (-0.1, 1.1, np.nan):
+        with pytest.raises(UserError, match=r"caption_power: .* is outside 0"):
+            TrainConfig(caption_power=power)
+
+
 def test_a_caption_is_learnt_with_its_own_picture():
     torch.manual_seed(0)
     decoder = RNNDecoder(

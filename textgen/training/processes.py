@@ -152,19 +152,6 @@ def mean(total: Tensor, count: Tensor | float) -> Tensor:
     return total * counted * share().count / everything.to(total)
 
 
-def batch_mean(rows: Tensor) -> Tensor:
-    """The mean over a batch's rows, of which these (N, ...) are this process's own; no gradients go through it."""
-    rows = rows.detach().float()
-    if share().count == 1:
-        return rows.mean(dim=0)
-    at_hand = current_rows()
-    counted = float(at_hand is None or at_hand.counted)
-    total = torch.cat([rows.sum(dim=0).ravel(), torch.tensor([float(len(rows))]).to(rows)]) * counted
-    with noticing():
-        dist.all_reduce(total)
-    return (total[:-1] / total[-1]).view(rows.shape[1:])
-
-
 def agreed(stop: bool, figures: Sequence[float]) -> tuple[bool, float, list[float]]:
     """What all processes make of a step: whether any was asked to stop, the first one's clock, the means of `figures`.
 
