@@ -86,6 +86,11 @@ class DecoderConfig:
         """Size of the states of all layers together."""
         return self.num_layers * CELL_SIZES[self.cell].states * self.hidden_size
 
+    @property
+    def cut(self) -> int:
+        """The first of the upper layers, where two cores share them: 0 where there is nothing to share."""
+        return 0 if self.context_size else self.num_layers // 2
+
     def layer_input(self, layer: int) -> int:
         """Size of what a recurrent layer reads."""
         if layer == 0:

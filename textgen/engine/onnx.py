@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
@@ -9,6 +10,7 @@ from functools import cached_property, lru_cache
 import numpy as np
 
 from textgen.decoder.config import DecoderConfig
+from textgen.engine.halves import LONG, Halves
 from textgen.engine.onnx_weights import arrays_of, decoder_arrays
 from textgen.engine.protocol import NGRAM, PART, Choice, Continuations, Rules, Written
 from textgen.engine.session import AloneOrBeside, Session, session
@@ -65,12 +67,19 @@ class OnnxEngine:
                 raise UserError(f"{error}; make the graphs anew: {again}") from error
 
     def _session(self, name: str) -> Session:
-        return session(self._graphs[name], arrays_of(name, self._arrays), self._threads)
+        return session(self._graphs[name], arrays_of(name, self._arrays, self.config), self._threads)
 
     @cached_property
     def _read(self) -> Session:
         # Captions never need it, and it would take the weights' memory a second time.
         return self._session("read")
+
+    @cached_property
+    def _halves(self) -> Halves | None:
+        if not {"lower", "upper"} <= set(self._graphs) or (os.cpu_count() or 1) == 1:
+            return None
+        size = self.config.memory_size * self.config.cut // self.config.num_layers
+        return Halves(self._session("lower"), self._session("upper"), size)
 
     @cached_property
     def _step(self) -> Session:
@@ -80,7 +89,7 @@ class OnnxEngine:
     def _search(self) -> AloneOrBeside | None:
         if "search" not in self._graphs:
             return None  # of a model that was exported before there was such a graph: it is stepped
-        return AloneOrBeside(self._graphs["search"], arrays_of("search", self._arrays))
+        return AloneOrBeside(self._graphs["search"], arrays_of("search", self._arrays, self.config))
 
     @cached_property
     def _write(self) -> Session | None:
@@ -115,7 +124,7 @@ class OnnxEngine:
         size = PART if state.keys is None else ids.shape[1]
         for start in range(0, ids.shape[1], size):
             part = ids[:, start : start + size]
-            logits, state = self._run(self._read, state, ids=part.T, places=np.array([part.shape[1] - 1]))
+            (logits,), state = self._whole(part, state, np.array([part.shape[1] - 1]))
         return logits[0], state
 
     def step(self, ids: np.ndarray, state: OnnxState) -> tuple[np.ndarray, OnnxState]:
@@ -158,10 +167,10 @@ class OnnxEngine:
         return Written(tokens, log_probs.astype(np.float64), replace(state, memory=memory, attention=None))
 
     def score(self, ids: np.ndarray, targets: np.ndarray, state: OnnxState) -> tuple[np.ndarray, OnnxState]:
-        logits, state = self._run(self._read, state, ids=ids.T, places=np.arange(ids.shape[1]))  # (T, N, V)
-        top = logits.max(axis=-1, keepdims=True)
-        total = np.log(np.exp(logits - top).sum(axis=-1)) + top[..., 0]
-        return (np.take_along_axis(logits, targets.T[..., None], axis=-1)[..., 0] - total).T, state
+        parts, state = self._whole(ids, state, np.arange(ids.shape[1]))
+        ends = np.cumsum([len(part) for part in parts])
+        given = np.split(targets.T, ends[:-1])
+        return np.concatenate(list(map(_log_probs, parts, given))).T, state
 
     def select(self, state: OnnxState, index: np.ndarray) -> OnnxState:
         keys, values, mask = state.keys, state.values, state.mask
@@ -196,6 +205,18 @@ class OnnxEngine:
             return None
         return state.attention.mean(axis=1).reshape(len(state.memory), -1, state.attention.shape[-1])
 
+    def _whole(
+        self, ids: np.ndarray, state: OnnxState, places: np.ndarray
+    ) -> tuple[list[np.ndarray], OnnxState]:
+        """Logits of `ids` (N, T) at `places`, in parts (K, N, V) one after the other, and the state after them."""
+        ids = np.ascontiguousarray(ids.T, dtype=np.int64)
+        found = self._halves.read(ids, state.memory, places) if len(ids) >= LONG and self._halves else None
+        if found is None:
+            logits, state = self._run(self._read, state, ids=ids, places=places)
+            return [logits], state
+        parts, memory = found
+        return parts, OnnxState(memory)
+
     def _run(self, graph: Session, state: OnnxState, **inputs: np.ndarray) -> tuple[np.ndarray, OnnxState]:
         feed: dict[str, np.ndarray] = {
             name: np.ascontiguousarray(array, dtype=np.int64) for name, array in inputs.items()
@@ -209,6 +230,14 @@ class OnnxEngine:
         """What a graph is given of a context."""
         found = {"keys": state.keys, "values": state.values, "mask": state.mask}
         return {name: array for name, array in found.items() if array is not None}
+
+
+def _log_probs(logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Of `targets` (T, N) by `logits` (T, N, V): (T, N)."""
+    top = logits.max(axis=-1, keepdims=True)
+    total = np.log(np.exp(logits - top).sum(axis=-1)) + top[..., 0]
+    found: np.ndarray = np.take_along_axis(logits, targets[..., None], axis=-1)[..., 0] - total
+    return found
 
 
 @lru_cache(maxsize=32)

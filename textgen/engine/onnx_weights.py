@@ -92,7 +92,19 @@ def stored_steps(config: DecoderConfig) -> dict[str, int]:
     return dict.fromkeys(names, STEPS)
 
 
-def arrays_of(graph: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def arrays_of(graph: str, arrays: Mapping[str, np.ndarray], config: DecoderConfig) -> dict[str, np.ndarray]:
     """Those of a decoder's arrays that its graph of this name takes: the runtime wants no others."""
-    start = graph == "start"
-    return {name: array for name, array in arrays.items() if (name.split(".")[0] in _START) == start}
+    start, halves = graph == "start", {"lower": True, "upper": False}
+
+    def wanted(name: str) -> bool:
+        if graph in halves:
+            return _is_lower(name, config.cut) == halves[graph]
+        return (name in _START) == start
+
+    return {name: array for name, array in arrays.items() if wanted(name.split(".")[0])}
+
+
+def _is_lower(name: str, cut: int) -> bool:
+    """Whether what is called so is of the layers below `cut`: `table`, `input0`, not `output`."""
+    digits = name.strip("abcdefghijklmnopqrstuvwxyz")
+    return int(digits) < cut if digits else name in ("table", "embedding")

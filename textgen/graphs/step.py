@@ -1,7 +1,8 @@
 """A decoder as ONNX graphs without weights: those stay in the model's one file, and the engine hands them in.
 
-Graphs of the same arrays: `step` for one token a row, `read` for whole prompts, a time step after the other; with a
-context `start`, which comes before them; `textgen.graphs.decoder` has all of them. They compute what `textgen.decoder.rnn.RNNDecoder` computes; shapes have the letters of that module.
+Graphs of the same arrays: `step` for one token a row, `read` for whole prompts, a time step after the other, and its two
+halves in `textgen.graphs.halves`; with a context `start`, which comes before them; `textgen.graphs.decoder` has all of them.
+They compute what `textgen.decoder.rnn.RNNDecoder` computes; shapes have the letters of that module.
 """
 
 from __future__ import annotations
@@ -102,7 +103,7 @@ def decoder_nodes(
 
     `keys`, `values` and `mask` are what the graph, or the one around it, calls so; `attention` names its weights.
     """
-    arrays, whole = on.arrays, bool(places)
+    whole = bool(places)
     states, context = CELL_SIZES[config.cell].states, bool(config.context_size)
     count = config.num_layers * states
     before = [memory]
@@ -111,16 +112,9 @@ def decoder_nodes(
 
     x, attended, after = "", "", []
     for layer in range(config.num_layers):
-        if layer == 0 and "table" in arrays:
-            gates_x = on("Gather", on.weight("table"), ids)
-            if "table.scale" in arrays:
-                scale = on("Gather", on.weight("table.scale"), ids)
-                gates_x = on("Mul", on("Cast", gates_x, to=FLOAT), scale)
-        else:
-            x = x or on("Gather", on.weight("embedding"), ids)
-            gates_x = on.product(f"input{layer}", x, bounded=not attended)
+        gates_x = on.product(f"input{layer}", x, bounded=not attended) if layer else token_gates(on, ids)
         carried = before[layer * states : (layer + 1) * states]
-        x, following = _recurrent(on, config, layer, gates_x, carried, whole)
+        x, following = recurrent(on, config, layer, gates_x, carried, whole)
         after += following
         if layer == 0 and context:
             attended = _attend(on, config, x, whole, attention)
@@ -130,12 +124,28 @@ def decoder_nodes(
         x = on("Concat", x, attended, axis=-1)
     if whole:
         x = on("Gather", x, places, axis=0)
-    if "project" in arrays:
-        x = on.product("project", x, bounded=not context)
-    return on.product("output", x, bounded=not context and "project" not in arrays), memory
+    return logits_of(on, x, bounded=not context), memory
 
 
-def _recurrent(
+def token_gates(on: Nodes, ids: str) -> str:
+    """The first layer's gates of `ids` (..., ), their share of them: (..., G)."""
+    if "table" not in on.arrays:
+        return on.product("input0", on("Gather", on.weight("embedding"), ids))
+    gates = on("Gather", on.weight("table"), ids)
+    if "table.scale" not in on.arrays:
+        return gates
+    scale = on("Gather", on.weight("table.scale"), ids)
+    return on("Mul", on("Cast", gates, to=FLOAT), scale)
+
+
+def logits_of(on: Nodes, x: str, bounded: bool = True) -> str:
+    """Logits (..., V) of what the last layer gave, `bounded` if from -1 to 1."""
+    if "project" not in on.arrays:
+        return on.product("output", x, bounded)
+    return on.product("output", on.product("project", x, bounded), bounded=False)
+
+
+def recurrent(
     on: Nodes, config: DecoderConfig, layer: int, gates_x: str, states: list[str], whole: bool
 ) -> tuple[str, list[str]]:
     """A layer's outputs, and its states after them."""
