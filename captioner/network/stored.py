@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -14,6 +13,7 @@ from captioner.network.confidence import Confidence
 from captioner.network.eyes import Eyes, onnx_eyes, torch_eyes
 from textgen.decoder.config import DecoderConfig
 from textgen.engine.choice import choose_engine
+from textgen.engine.cores import cores
 from textgen.engine.protocol import StepModel
 from textgen.errors import UserError
 from textgen.storage import bundle
@@ -98,7 +98,7 @@ def load_model(folder: Path, engine: str) -> Loaded:
         again = f"captioner export {folder}"
         model: StepModel = OnnxEngine.of(config, stored, again, prefix=DECODER)
         see = stored_eyes(stored, again)
-        workers = os.cpu_count() or 1
+        workers = cores()
     else:
         from textgen.engine.torch import TorchEngine
 

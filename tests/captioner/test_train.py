@@ -375,6 +375,21 @@ def test_captions_weigh_from_alike_to_as_many_as_their_pictures_have():
             TrainConfig(caption_power=power)
 
 
+def test_they_weigh_so_in_both_phases_that_learn_from_captions(shapes, tiny_settings, tmp_path, monkeypatch):
+    import captioner.training.phases as phases
+
+    weights = []
+
+    def fit(model, groups, batches, loss, *arguments, evaluate, **options):
+        weights.append(next(iter(batches.epoch(0, 0))).weights)
+        return evaluate()
+
+    monkeypatch.setattr(phases, "fit", fit)
+    settings = {**tiny_settings, "epochs": 1, "finetune_epochs": 1, "scst_epochs": 0, "captions": 2}
+    train(shapes, tmp_path / "next", TrainConfig(**settings, caption_power=1.0))
+    assert [set(found.tolist()) for found in weights] == [{0.5}, {0.5}]  # each picture has two captions
+
+
 def test_a_caption_is_learnt_with_its_own_picture():
     torch.manual_seed(0)
     decoder = RNNDecoder(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
@@ -10,7 +9,7 @@ from functools import cached_property, lru_cache
 import numpy as np
 
 from textgen.decoder.config import DecoderConfig
-from textgen.engine.halves import LONG, Halves
+from textgen.engine.halves import Halves
 from textgen.engine.onnx_weights import arrays_of, decoder_arrays
 from textgen.engine.protocol import NGRAM, PART, Choice, Continuations, Rules, Written
 from textgen.engine.session import AloneOrBeside, Session, session
@@ -76,8 +75,8 @@ class OnnxEngine:
 
     @cached_property
     def _halves(self) -> Halves | None:
-        if not {"lower", "upper"} <= set(self._graphs) or (os.cpu_count() or 1) == 1:
-            return None
+        if not {"lower", "upper"} <= set(self._graphs):
+            return None  # there is one layer, or a context, or it was exported before there were such graphs
         size = self.config.memory_size * self.config.cut // self.config.num_layers
         return Halves(self._session("lower"), self._session("upper"), size)
 
@@ -210,11 +209,10 @@ class OnnxEngine:
     ) -> tuple[list[np.ndarray], OnnxState]:
         """Logits of `ids` (N, T) at `places`, in parts (K, N, V) one after the other, and the state after them."""
         ids = np.ascontiguousarray(ids.T, dtype=np.int64)
-        found = self._halves.read(ids, state.memory, places) if len(ids) >= LONG and self._halves else None
-        if found is None:
+        if self._halves is None:
             logits, state = self._run(self._read, state, ids=ids, places=places)
             return [logits], state
-        parts, memory = found
+        parts, memory = self._halves.read(ids, state.memory, places)
         return parts, OnnxState(memory)
 
     def _run(self, graph: Session, state: OnnxState, **inputs: np.ndarray) -> tuple[np.ndarray, OnnxState]:

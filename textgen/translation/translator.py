@@ -16,6 +16,7 @@ import numpy as np
 from textgen.decoding.beam import beam_search
 from textgen.decoding.generate import Generated, generate, stream
 from textgen.decoding.settings import Constraints
+from textgen.engine.cores import cores
 from textgen.engine.protocol import StepModel
 from textgen.engine.reloading import Origin, Reloadable
 from textgen.errors import UserError
@@ -152,7 +153,7 @@ class Translator(Reloadable):
         return self._each(lines, config)
 
     def _each(self, lines: Iterable[str | None], config: TranslationConfig) -> Iterator[Translation]:
-        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        with ThreadPoolExecutor(cores()) as pool:
             for taken in growing_blocks(lines, _AHEAD):
                 block = [self._read(line) for line in taken]
                 groups = _groups(dict.fromkeys(part for line in block for part in line.parts if part.ids))

@@ -45,7 +45,8 @@ PHOTO = sys.argv[1]
 """
 CAPTION = "captioner = Captioner.load(); ask = lambda: captioner.caption(PHOTO)[0].text"
 CAPTION_TORCH = "captioner = Captioner.load(engine='torch'); ask = lambda: captioner.caption(PHOTO)[0].text"
-TEXT = "generator = TextGenerator.load(); ask = lambda: str(generator.generate('Tom', length=9, seed=1)[0])"
+# A prompt that is long enough for two cores to read it.
+TEXT = "generator = TextGenerator.load(); ask = lambda: str(generator.generate('Tom ' * 80, length=9, seed=1)[0])"
 TEXT_TORCH = TEXT.replace("load()", "load(engine='torch')")
 SCENES = {
     "at once": "child(lambda: True)",
