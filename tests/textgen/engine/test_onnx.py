@@ -219,8 +219,8 @@ def test_a_prompt_read_in_parts_equals_one_call(config, precision, monkeypatch):
     engine, ids = onnx_engine(decoder(config), precision), random_ids(4, 11, V)
     start = engine.start(random_context(config, 2), 4)
     whole, end = engine.prefill(ids, start)
-    calls, run = [], engine._run
-    monkeypatch.setattr(engine, "_run", lambda *args, **named: calls.append(named) or run(*args, **named))
+    calls, read = [], engine._whole
+    monkeypatch.setattr(engine, "_whole", lambda *args: calls.append(args) or read(*args))
     monkeypatch.setattr(onnx_engine_module, "PART", 4)
     parts, last = engine.prefill(ids, start)
     # Attention is of one call, so a prompt that looks at a context is read in one.
