@@ -7,6 +7,8 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-Model = Annotated[str | None, arg(metavar="NAME|DIR")]
-MaxMegapixels = Annotated[float | None, arg(metavar="N")]
+from textgen.arguments import MaybeFloat, MaybeText
+
+Model = Annotated[MaybeText, arg(metavar="NAME|DIR")]
+MaxMegapixels = Annotated[MaybeFloat, arg(metavar="N")]
 Data = Annotated[Positional[Path], arg(metavar="DATA")]

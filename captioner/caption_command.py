@@ -11,6 +11,7 @@ from tyro.conf import Positional, arg
 
 from captioner.arguments import MaxMegapixels, Model
 from captioner.network.decoding_config import DecodingConfig
+from textgen.arguments import MaybeFloat, MaybeInt, MaybePath, MaybeText, Words
 from textgen.errors import UserError
 from textgen.output import complain, print_json
 
@@ -28,7 +29,7 @@ class CaptionCommand:
     Exit status: 0 when every photo has its caption, 1 when some failed, 2 when all did.
     """
 
-    photos: Annotated[Positional[tuple[str, ...]], arg(metavar="PHOTO...")]
+    photos: Annotated[Positional[Words], arg(metavar="PHOTO...")]
     """Photos, folders of photos, patterns such as "trip/*.jpg"."""
     model: Model = None
     """A model in the box by its name, or a trained model's folder; general unless told."""
@@ -38,21 +39,21 @@ class CaptionCommand:
     """Beams kept side by side."""
     n: Annotated[int, arg(aliases=("-n",))] = 1
     """Captions a photo."""
-    temperature: Annotated[float | None, arg(metavar="T")] = None
+    temperature: Annotated[MaybeFloat, arg(metavar="T")] = None
     """Sample at this temperature instead of beam search; 0 is greedy."""
     top_k: int = 0
     """Sample from the k most likely words only; 0 is all."""
     top_p: float = 1.0
     """Sample from the likeliest words that reach this probability."""
-    seed: Annotated[int | None, arg(metavar="INT")] = None
+    seed: Annotated[MaybeInt, arg(metavar="INT")] = None
     """Same seed, same captions."""
     max_length: int = 30
     """Words; a longer caption is cut and marked."""
-    attention: Annotated[Path | None, arg(metavar="OUT.PNG")] = None
+    attention: Annotated[MaybePath, arg(metavar="OUT.PNG")] = None
     """Save a picture of where the model looked for each word (one photo)."""
     max_megapixels: MaxMegapixels = None
     """Of a photo, that may be held in memory; 50 unless told. A JPEG, decoded at a reduced scale, may have 20 times as many."""
-    rerank: Annotated[str | None, arg(metavar="NAME|DIR")] = None
+    rerank: Annotated[MaybeText, arg(metavar="NAME|DIR")] = None
     """An energy-based model, as `textgen train --family energy` makes them, that chooses among the beams."""
     language: Annotated[str, arg(metavar="en|de|fr")] = "en"
     """Print captions in German or French, translated by a model in the box; JSON has them beside the English ones."""

@@ -163,7 +163,7 @@ def _parse(
                 description=description,
                 args=list(argv) or ["--help"],
                 config=(tyro.conf.FlagCreatePairsOff,),
-                registry=_typed_paths(),
+                registry=_rules(),
             )
     except SystemExit as stop:
         if stop.code:
@@ -171,9 +171,11 @@ def _parse(
         raise
 
 
-def _typed_paths() -> ConstructorRegistry:
-    """tyro's rules, but that a path shows itself as it was typed."""
+def _rules() -> ConstructorRegistry:
+    """tyro's rules, but that a path shows itself as it was typed, and with `Words`."""
     from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
+
+    from textgen.arguments import Words
 
     registry = ConstructorRegistry()
 
@@ -187,6 +189,18 @@ def _typed_paths() -> ConstructorRegistry:
             instance_from_str=lambda words: typed_path(words[0]),
             is_instance=lambda value: isinstance(value, Path),
             str_from_instance=lambda path: [str(path)],
+        )
+
+    @registry.primitive_rule
+    def words(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Words] | None:
+        if info.type is not Words:
+            return None
+        return PrimitiveConstructorSpec(
+            nargs="*",
+            metavar="STR",
+            instance_from_str=Words,
+            is_instance=lambda value: isinstance(value, Words),
+            str_from_instance=list,
         )
 
     return registry

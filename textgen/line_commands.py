@@ -9,7 +9,7 @@ from typing import Annotated
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from textgen.arguments import Files
+from textgen.arguments import Files, MaybeFloat, MaybePath, Words
 from textgen.compare_config import CompareConfig
 from textgen.engine.choice import require_train
 from textgen.errors import UserError
@@ -55,7 +55,7 @@ class TrainFamilyCommand:
 class CompareCommand:
     """Models of lines side by side: likelihood, quality against diversity over temperatures, samples, speed, size."""
 
-    models: Annotated[Positional[tuple[str, ...]], arg(metavar="NAME|DIR...")]
+    models: Annotated[Positional[Words], arg(metavar="NAME|DIR...")]
     """Models in the box or trained models' folders."""
     train: Annotated[Path, arg(metavar="FILE")]
     """The lines that they were trained on."""
@@ -64,9 +64,9 @@ class CompareCommand:
     engine: str = "auto"
     """onnx (ONNX Runtime), torch, or auto: the first where the model has graphs."""
     config: OmitArgPrefixes[CompareConfig] = CompareConfig()
-    report: Annotated[Path | None, arg(metavar="OUT.HTML")] = None
+    report: Annotated[MaybePath, arg(metavar="OUT.HTML")] = None
     """Write a page with table, plot and samples."""
-    plot: Annotated[Path | None, arg(metavar="OUT.PNG")] = None
+    plot: Annotated[MaybePath, arg(metavar="OUT.PNG")] = None
     """Draw quality against diversity; needs the extra [plot]."""
     json: bool = False
     """Print one JSON document."""
@@ -116,7 +116,7 @@ class FillCommand:
 
     text: Annotated[Positional[str], arg(metavar="TEXT")]
     """A line with gaps, ___ each, of one to four words; with --revise a line."""
-    revise: Annotated[float | None, arg(metavar="SHARE")] = None
+    revise: Annotated[MaybeFloat, arg(metavar="SHARE")] = None
     """The share of the line's words that are told anew, wherever they stand."""
     model: Model = "captions-diffusion"
     """A diffusion model in the box or a trained model's folder."""
@@ -149,7 +149,7 @@ class FillCommand:
 class BlendCommand:
     """Lead from one line to another through the latent space of a vae or a flow; of one line alone: what is near it."""
 
-    lines: Annotated[Positional[tuple[str, ...]], arg(metavar="TEXT...")]
+    lines: Annotated[Positional[Words], arg(metavar="TEXT...")]
     """One line or two."""
     model: Model = "captions-vae"
     """A vae or flow in the box or a trained model's folder."""

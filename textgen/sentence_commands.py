@@ -8,6 +8,7 @@ from typing import Annotated
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
+from textgen.arguments import MaybePath, MaybeText, Model
 from textgen.classification.training_config import ClassesConfig
 from textgen.engine.choice import require_train
 from textgen.translation.config import TranslationConfig
@@ -21,16 +22,16 @@ class TranslateCommand:
     Every line becomes a line. The models in the box learnt from sentences of tatoeba.org (CC BY 2.0 FR).
     """
 
-    text: Annotated[Positional[str | None], arg(metavar="TEXT")] = None
+    text: Annotated[Positional[MaybeText], arg(metavar="TEXT")] = None
     """What is translated, each of its lines by itself."""
-    file: Annotated[Path | None, arg(metavar="FILE")] = None
+    file: Annotated[MaybePath, arg(metavar="FILE")] = None
     """Translate the lines of this file, however long it is."""
-    model: Annotated[str | None, arg(metavar="NAME|DIR")] = None
+    model: Model = None
     """A model in the box, english-german or english-french, or a trained model's folder; english-german unless told."""
     engine: str = "auto"
     """onnx (ONNX Runtime), torch, or auto: the first where the model has graphs."""
     config: OmitArgPrefixes[TranslationConfig] = TranslationConfig()
-    attention: Annotated[Path | None, arg(metavar="OUT.PNG")] = None
+    attention: Annotated[MaybePath, arg(metavar="OUT.PNG")] = None
     """Draw which words each word was read from; needs the extra [plot]."""
     json: bool = False
     """Print one JSON document."""
@@ -52,11 +53,11 @@ class ClassifyCommand:
     The model in the box tells whose words they are, of six authors of novels.
     """
 
-    text: Annotated[Positional[str | None], arg(metavar="TEXT")] = None
+    text: Annotated[Positional[MaybeText], arg(metavar="TEXT")] = None
     """One text, whatever lines it has."""
-    file: Annotated[Path | None, arg(metavar="FILE")] = None
+    file: Annotated[MaybePath, arg(metavar="FILE")] = None
     """Classify the lines of this file, however long it is."""
-    model: Annotated[str | None, arg(metavar="NAME|DIR")] = None
+    model: Model = None
     """A model in the box, authors, or a trained model's folder; authors unless told."""
     engine: str = "auto"
     """onnx (ONNX Runtime), torch, or auto: the first where the model has graphs."""
@@ -136,7 +137,7 @@ class EvaluatePairsCommand:
 
     pairs: Annotated[tuple[Path, ...], arg(metavar="FILE...")]
     """Tables with a tab between a sentence and its translation, TMX, or two files aligned line by line."""
-    model: Annotated[str | None, arg(metavar="NAME|DIR")] = None
+    model: Model = None
     """A model in the box, english-german or english-french, or a trained model's folder; english-german unless told."""
     engine: str = "auto"
     """onnx (ONNX Runtime), torch, or auto: the first where the model has graphs."""
@@ -144,9 +145,9 @@ class EvaluatePairsCommand:
     """Columns of tables, by the names in their first line, or language codes of a TMX; unless told, those that have the names
     of the languages, or the first two."""
     config: OmitArgPrefixes[TranslationConfig] = TranslationConfig()
-    save: Annotated[Path | None, arg(metavar="OUT.TXT")] = None
+    save: Annotated[MaybePath, arg(metavar="OUT.TXT")] = None
     """Write the translations, a line a sentence, in the order of the pairs."""
-    against: Annotated[Path | None, arg(metavar="FILE")] = None
+    against: Annotated[MaybePath, arg(metavar="FILE")] = None
     """Another system's translations, as --save writes them: compared by a paired bootstrap."""
     json: bool = False
     """Print one JSON document."""
@@ -166,7 +167,7 @@ class EvaluateClassesCommand:
 
     classes: Annotated[tuple[Path, ...], arg(metavar="FILE...")]
     """CSVs or TSVs with a column of texts, or several, and one of labels."""
-    model: Annotated[str | None, arg(metavar="NAME|DIR")] = None
+    model: Model = None
     """A model in the box, authors, or a trained model's folder; authors unless told."""
     engine: str = "auto"
     """onnx (ONNX Runtime), torch, or auto: the first where the model has graphs."""

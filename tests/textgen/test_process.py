@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from tests.helpers.paths import ROOT
+from tests.helpers.paths import EXAMPLES, ROOT
 from textgen.process import run
 
 ENDING = """
@@ -52,3 +52,20 @@ def test_a_message_in_place_of_a_status_is_pythons_to_say(monkeypatch):
     monkeypatch.setitem(sys.modules, "commands", type("commands", (), {"main": staticmethod(main)}))
     with pytest.raises(SystemExit, match="a message"):
         run("commands")
+
+
+@pytest.mark.parametrize(
+    ("module", "words"),
+    [
+        ("captioner", ["caption", str(EXAMPLES / "cat.jpg"), "-n", "2", "--confidence"]),
+        ("textgen", ["translate", "good morning"]),
+        ("textgen", ["classify", "good morning"]),
+    ],
+)
+def test_commands_that_are_waited_for_load_no_type_checker(module, words):
+    """It takes 30 ms, and tyro asks it where a field is neither a class nor `Optional`; see `textgen.arguments`."""
+    code = f"import sys\nfrom {module}.cli import main\nassert main({words!r}) == 0\nsys.exit('typeguard' in sys.modules)"
+    process = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert process.returncode == 0, process.stderr
