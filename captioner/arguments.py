@@ -7,8 +7,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from textgen.arguments import MaybeFloat, MaybeText
+from textgen.arguments import MaybeFloat
 
-Model = Annotated[MaybeText, arg(metavar="NAME|DIR")]
 MaxMegapixels = Annotated[MaybeFloat, arg(metavar="N")]
 Data = Annotated[Positional[Path], arg(metavar="DATA")]

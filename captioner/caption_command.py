@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
-from captioner.arguments import MaxMegapixels, Model
+from captioner.arguments import MaxMegapixels
 from captioner.network.decoding_config import DecodingConfig
-from textgen.arguments import MaybeFloat, MaybeInt, MaybePath, MaybeText, Words
+from textgen.arguments import MaybeFloat, MaybeInt, MaybePath, MaybeText, Model, Words
 from textgen.errors import UserError
 from textgen.output import complain, print_json
 

@@ -7,9 +7,9 @@ from typing import Annotated
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from captioner.arguments import Model
 from captioner.bulk_config import BulkConfig
 from captioner.service.config import ServiceConfig
+from textgen.arguments import Model
 from textgen.output import print_json
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from captioner.arguments import Model
 from textgen import command_line
+from textgen.arguments import Model
 from textgen.errors import UserError
 
 

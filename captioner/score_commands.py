@@ -9,9 +9,10 @@ from typing import Annotated, Any
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from captioner.arguments import Data, MaxMegapixels, Model
+from captioner.arguments import Data, MaxMegapixels
 from captioner.network.decoding_config import DecodingConfig
 from captioner.score_config import ReportConfig
+from textgen.arguments import Model
 from textgen.errors import UserError
 from textgen.output import complain, print_json
 

@@ -30,7 +30,7 @@ class CaptionBatch:
     """B pictures with N captions, those of a picture together: this process's `rows` of the batch's pictures.
 
     A picture has from one caption to many. With equal weights those with many would dominate, with equal pictures the
-    few captions of those with one: a caption of a picture that has n in the batch weighs n ** -power, by default 0.5.
+    few captions of those with one: a caption of a picture that has n in the batch weighs n ** -power, as `caption_power` has it.
     """
 
     indices: np.ndarray  # (B,) places in the split
@@ -53,7 +53,7 @@ def caption_ids(example: Example, tokenizer: Tokenizer, max_length: int) -> list
 class _CaptionBatches(ABC):
     """Order, captions and read-ahead; subclasses fetch the pictures."""
 
-    def __init__(self, ids: CaptionIds, batch: int, captions: int, seed: int, power: float = 0.5):
+    def __init__(self, ids: CaptionIds, batch: int, captions: int, seed: int, power: float):
         """`ids`: of each picture, its captions. `batch` pictures with at most `captions` each make a step; `power` is
         that of `CaptionBatch`."""
         self._ids = ids
@@ -109,7 +109,7 @@ class FeatureBatches(_CaptionBatches):
         batch: int,
         captions: int,
         seed: int,
-        power: float = 0.5,
+        power: float,
     ):
         """`features` (pictures, views, L, D): a view is drawn at random."""
         super().__init__(ids, batch, captions, seed, power)
@@ -132,7 +132,7 @@ class PictureBatches(_CaptionBatches):
         seed: int,
         size: int,
         smallest: float,
-        power: float = 0.5,
+        power: float,
     ):
         """`size`: pixels a side; `smallest`: the least share of a picture's area that a crop keeps."""
         super().__init__(ids, batch, captions, seed, power)
